@@ -1,0 +1,1 @@
+"""Constructors: they emit attention weights for a target. Nothing here is trusted."""

@@ -1,0 +1,1 @@
+"""Provers of claims. The trusted base is the one file kernel.py."""
