@@ -1,0 +1,69 @@
+"""The statement of a certificate: target, domain, attention and claim, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from attncert.certificates.attention import SelfAttention, attention_from_json
+from attncert.certificates.claim import SupError, claim_from_json
+from attncert.certificates.domain import Box, box_from_json
+from attncert.certificates.errors import InvalidAttention, InvalidCertificate, InvalidDomain
+from attncert.certificates.target import InputSpace, Target, parse_target
+
+
+def canonical(value: object) -> str:
+    """The canonical JSON text: sorted keys, no white space, ASCII (docs/certificate-format.md)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What is claimed. Immutable; `spelling` keeps the canonical text of a statement that was read from a file."""
+
+    target: Target
+    domain: Box
+    attention: SelfAttention
+    claim: SupError
+    spelling: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit together (InvalidDomain, InvalidAttention)."""
+        d, n = self.attention.input_shape
+        if self.domain.dimension != d * n:
+            raise InvalidDomain(f"the domain has {self.domain.dimension} sides, but the input has {d} x {n} entries")
+        if self.target.shape != self.attention.output_shape:
+            raise InvalidAttention(
+                f"the target has shape {self.target.shape}, but the head's output has {self.attention.output_shape}"
+            )
+
+    @cached_property
+    def text(self) -> str:
+        """The canonical JSON text of the statement."""
+        if self.spelling is not None:
+            return self.spelling
+        parts = {"attention": self.attention.to_json(), "claim": self.claim.to_json()}
+        return canonical({"target": self.target.source, "domain": self.domain.to_json(), **parts})
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the canonical text, in lower-case hexadecimal."""
+        return hashlib.sha256(self.text.encode("ascii")).hexdigest()
+
+
+def statement_from_json(value: object) -> Statement:
+    """Read the `statement` object of a certificate; raises InputError with the reason."""
+    if not isinstance(value, dict) or set(value) != {"target", "domain", "attention", "claim"}:
+        raise InvalidCertificate("a statement has the keys target, domain, attention and claim")
+    if not isinstance(value["target"], str):
+        raise InvalidCertificate("the target of a statement is a string")
+    attention = attention_from_json(value["attention"])
+    return Statement(
+        target=parse_target(value["target"], InputSpace(attention.input_shape)),
+        domain=box_from_json(value["domain"]),
+        attention=attention,
+        claim=claim_from_json(value["claim"]),
+        spelling=canonical(value),
+    )
