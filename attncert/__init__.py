@@ -1,8 +1,31 @@
 """attncert: universal-approximation claims about softmax attention, checkable by machine."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 # In a checkout the rooms certificates/, construct/ and verifier/ stand beside this package; installed, they are inside it.
 _HERE = Path(__file__).parent
 if not (_HERE / "certificates").is_dir() and (_HERE.parent / "certificates").is_dir():
     __path__.append(str(_HERE.parent))
+
+if TYPE_CHECKING:
+    from attncert.api import Certificate, Result, certify, construct, verify
+    from attncert.certificates.attention import SelfAttention as Attention
+    from attncert.certificates.errors import InputError
+
+__all__ = ["Attention", "Certificate", "InputError", "Result", "certify", "construct", "verify"]
+
+_HOMES = {
+    "Attention": ("attncert.certificates.attention", "SelfAttention"),
+    "InputError": ("attncert.certificates.errors", "InputError"),
+    **{name: ("attncert.api", name) for name in ("Certificate", "Result", "certify", "construct", "verify")},
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names when they are first used: the command line answers `--help` without numpy."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'attncert' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

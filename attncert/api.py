@@ -1,0 +1,294 @@
+"""The front door for Python: construct, verify, certify, and the certificate as a handle.
+
+Data flow one way: statement -> construct -> verify -> certificate -> check.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from typing import Any
+
+from attncert.certificates.claim import SupError, parse_tolerance
+from attncert.certificates.document import Document
+from attncert.certificates.domain import Box, parse_box
+from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
+from attncert.certificates.evidence import Counterexample, Paving
+from attncert.certificates.statement import Statement
+from attncert.certificates.target import InputSpace, Target, parse_target
+from attncert.construct.uniform import Candidate, uniform_candidates
+from attncert.verifier import kernel
+from attncert.verifier.paving import Progress
+from attncert.verifier.prove import Outcome
+from attncert.verifier.prove import verify as search_evidence
+
+ProgressCallback = Callable[[Progress], None]
+
+METHODS = ("auto", "uniform")
+PRECISION_RANGE = (24, 100_000)
+
+
+class Certificate(Document):
+    """A certificate: statement, evidence and notes, with `load`, `save` and `check`."""
+
+    def check(self, limits: kernel.Limits | None = None) -> kernel.Finding:
+        """Let the kernel re-prove the claim (or its refutation) from the certificate alone.
+
+        Raises kernel.Rejected with the reason when the evidence does not prove the statement.
+        """
+        return kernel.check_bytes(self.to_bytes(), limits or kernel.Limits())
+
+    @property
+    def statement_sha256(self) -> str:
+        """The digest of the statement."""
+        return self.statement.sha256
+
+
+@dataclass(frozen=True)
+class Result:
+    """An answer about one claim.
+
+    verdict: `proved` (the kernel re-proved the claim), `verified` (the verifier did, the kernel was not asked),
+    `refuted` (a violation was proved at `point`), `undecided`. error_lower and error_upper enclose the largest error, as
+    decimal strings rounded outward; None where nothing is known. boxes counts those examined by the verifier.
+    """
+
+    verdict: str
+    error_lower: str | None
+    error_upper: str | None
+    tokens: int
+    boxes: int
+    seconds: float
+    statement_sha256: str
+    detail: str
+    certificate: Certificate | None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    point: tuple[str, ...] | None = None
+    interrupted: bool = False
+
+    def __bool__(self) -> bool:
+        """Refuse to guess: a verdict has more than two values."""
+        raise TypeError("a result is proved, verified, refuted or undecided: compare its verdict")
+
+
+def construct(
+    target: str,
+    *,
+    domain: str,
+    tolerance: str | Fraction | int,
+    norm: str = "inf",
+    attention: str = "self",
+    shape: str | None = None,
+    method: str = "auto",
+    precision: int = 106,
+    apriori: bool = False,
+) -> Certificate:
+    """Emit a head and the claim, without evidence. Arguments as for `certify`."""
+    request = _request(target, domain, tolerance, norm, attention, shape, method, precision)
+    return request.certificate(next(request.candidates(apriori)))
+
+
+def verify(
+    certificate: Certificate,
+    *,
+    budget: float | None = None,
+    jobs: int = 1,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Find evidence for or against the claim of a certificate, and let the kernel check it (unless `check` is false).
+
+    budget: seconds after which the answer is `undecided`, with the best bounds; none means no limit. jobs: threads.
+    An interrupt (KeyboardInterrupt) during the search also ends it as `undecided`.
+    """
+    return _verify(certificate, budget=budget, jobs=jobs, check=check, progress=progress)
+
+
+def certify(
+    target: str,
+    *,
+    domain: str,
+    tolerance: str | Fraction | int,
+    norm: str = "inf",
+    attention: str = "self",
+    shape: str | None = None,
+    method: str = "auto",
+    proof: str = "paving",
+    precision: int = 106,
+    apriori: bool = False,
+    budget: float | None = None,
+    jobs: int = 1,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Construct a head whose error on the domain is at most the tolerance, prove it, and let the kernel check the proof.
+
+    target: an expression such as `"sin(2*pi*x)"`; domain: a box such as `"[0,1]^2"`; tolerance: an exact number such as
+    `"0.05"` (a string: a float is refused, since it would not be the number that was written). shape: `"DxN"` for a matrix
+    input. precision: bits of the emitted weights. apriori: exactly the grid and inverse temperature of the a-priori bound;
+    otherwise the coarsest grid that can be proved.
+
+    Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
+    """
+    if proof != "paving":
+        raise InputError(f"unknown proof {proof!r}; this version knows: paving")
+    request = _request(target, domain, tolerance, norm, attention, shape, method, precision)
+    started = time.monotonic()
+    boxes = 0
+    for candidate in request.candidates(apriori):
+        result = _verify(
+            request.certificate(candidate),
+            budget=None if budget is None else max(0.0, budget - (time.monotonic() - started)),
+            jobs=jobs,
+            check=check,
+            progress=progress,
+            max_boxes=None if candidate.is_last else 200_000 + 40 * candidate.attention.tokens,
+        )
+        boxes += result.boxes
+        out_of_time = budget is not None and time.monotonic() - started > budget
+        if out_of_time or result.interrupted or result.verdict in ("proved", "verified"):
+            break
+    return replace(result, boxes=boxes, seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the user asked for, parsed."""
+
+    target: Target
+    box: Box
+    claim: SupError
+    space: InputSpace
+    precision: int
+
+    def candidates(self, apriori: bool) -> Iterator[Candidate]:
+        return uniform_candidates(
+            self.target,
+            self.box,
+            self.claim.tolerance,
+            input_shape=self.space.shape,
+            precision=self.precision,
+            apriori_only=apriori,
+        )
+
+    def certificate(self, candidate: Candidate) -> Certificate:
+        statement = Statement(self.target, self.box, candidate.attention, self.claim)
+        return Certificate(statement, None, {**candidate.notes, "sampled_error": f"{candidate.estimate:.6g}"})
+
+
+def _request(
+    target: str,
+    domain: str,
+    tolerance: str | Fraction | int,
+    norm: str,
+    attention: str,
+    shape: str | None,
+    method: str,
+    precision: int,
+) -> _Request:
+    box = parse_box(domain)
+    space = _input_space(box, shape)
+    if attention != "self":
+        raise InputError(f"unknown attention {attention!r}; this version knows: self")
+    if norm != "inf":
+        raise InvalidClaim(f"unknown norm {norm!r}; this version knows: inf")
+    if method not in METHODS:
+        raise InputError(f"unknown method {method!r}; this version knows: {', '.join(METHODS)}")
+    if not PRECISION_RANGE[0] <= precision <= PRECISION_RANGE[1]:
+        raise InputError(f"the precision must lie between {PRECISION_RANGE[0]} and {PRECISION_RANGE[1]} bits")
+    if isinstance(tolerance, float):
+        raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
+    claim = SupError(parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
+    return _Request(parse_target(target, space), box, claim, space, precision)
+
+
+def _input_space(box: Box, shape: str | None) -> InputSpace:
+    if shape is None:
+        return InputSpace((box.dimension, 1))
+    d, times, n = shape.lower().partition("x")
+    if not (times and d.strip().isascii() and d.strip().isdecimal() and n.strip().isascii() and n.strip().isdecimal()):
+        raise InputError(f"the shape {shape!r} is not of the form DxN, such as 2x3")
+    rows, columns = int(d), int(n)
+    if rows < 1 or columns < 1:
+        raise InputError(f"the shape {shape!r} has a side below 1")
+    if rows * columns != box.dimension:
+        raise InvalidDomain(f"the domain has {box.dimension} sides, but an input of shape {shape} has {rows * columns}")
+    return InputSpace((rows, columns))
+
+
+def _verify(
+    certificate: Certificate,
+    *,
+    budget: float | None,
+    jobs: int,
+    check: bool,
+    progress: ProgressCallback | None,
+    max_boxes: int | None = None,
+) -> Result:
+    started = time.monotonic()
+    outcome = search_evidence(
+        certificate.statement,
+        budget=budget,
+        jobs=jobs,
+        progress=progress,
+        max_boxes=max_boxes,
+        estimate=_number_in(certificate.notes, "sampled_error"),
+    )
+    complete = replace(certificate, evidence=outcome.evidence)
+    verdict, detail = outcome.verdict, outcome.detail
+    if check and outcome.evidence is not None:
+        verdict, detail = _ask_kernel(complete, outcome)
+    return _result(complete, outcome, verdict, detail, time.monotonic() - started)
+
+
+def _ask_kernel(certificate: Certificate, outcome: Outcome) -> tuple[str, str]:
+    try:
+        finding = certificate.check()
+    except kernel.Rejected as rejection:
+        return "undecided", f"the kernel rejected the evidence: {rejection}"
+    return finding.verdict, f"{outcome.detail}; the kernel checked {finding.obligations} obligations"
+
+
+def _result(certificate: Certificate, outcome: Outcome, verdict: str, detail: str, seconds: float) -> Result:
+    evidence = certificate.evidence
+    upper = evidence.bound if isinstance(evidence, Paving) else _fraction(outcome.error_upper)
+    return Result(
+        verdict=verdict,
+        error_lower=_decimal(_fraction(outcome.error_lower), ROUND_FLOOR),
+        error_upper=_decimal(upper, ROUND_CEILING),
+        tokens=outcome.tokens,
+        boxes=outcome.boxes,
+        seconds=seconds,
+        statement_sha256=certificate.statement_sha256,
+        detail=detail,
+        certificate=certificate,
+        notes=certificate.notes,
+        point=tuple(map(str, evidence.point)) if isinstance(evidence, Counterexample) else None,
+        interrupted=outcome.interrupted,
+    )
+
+
+def _number_in(notes: Mapping[str, Any], key: str) -> float | None:
+    """A number that a note spells; notes are hints, so anything else is no number."""
+    try:
+        number = float(notes[key])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _fraction(x: float) -> Fraction | None:
+    return Fraction(x) if math.isfinite(x) else None
+
+
+def _decimal(x: Fraction | None, rounding: str) -> str | None:
+    """Nine significant decimal digits, rounded outward."""
+    if x is None:
+        return None
+    context = Context(prec=9, rounding=rounding)
+    digits = context.divide(Decimal(x.numerator), Decimal(x.denominator))
+    return str(digits.normalize(context)) if digits else "0"

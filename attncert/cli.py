@@ -1,0 +1,538 @@
+"""The command line: thin over `attncert.api` and the kernel.
+
+Exit codes: 0 proved, 1 refuted or rejected, 2 bad input or usage, 3 undecided. Anything else is a defect of attncert.
+numpy, mpmath and the engine are imported inside the commands that need them, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import math
+import os
+import re
+import stat
+import sys
+import tempfile
+import time
+import traceback
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from attncert import reports
+
+if TYPE_CHECKING:
+    from attncert.api import Certificate, Progress, Result
+
+PROVED, NEGATIVE, BAD_INPUT, UNDECIDED = 0, 1, 2, 3
+EXIT_CODES = {"proved": PROVED, "verified": PROVED, "refuted": NEGATIVE, "rejected": NEGATIVE, "undecided": UNDECIDED}
+OUTPUT_CLOSED = 141  # what a shell reports for a program that a closed pipe ended
+DEFECT = 70
+
+DEFAULT_FILE = "certificate.json"
+COMPLETION_VARIABLE = "_ATTNCERT_COMPLETE"
+
+
+# --- running a command -----------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; every failure is one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python's own flush at exit complains
+        return OUTPUT_CLOSED
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _fail(_usage_line(error))
+    except (KeyboardInterrupt, click.Abort):
+        _say("interrupted")
+        return UNDECIDED
+    except MemoryError:
+        return _fail("out of memory")
+    except OSError as error:
+        return _fail(
+            f"{error.filename}: {error.strerror}" if error.filename is not None else str(error.strerror or error)
+        )
+    except Exception as error:
+        from attncert.certificates.errors import InputError
+
+        if isinstance(error, InputError):
+            return _fail(str(error))
+        traceback.print_exc()
+        _say("error: this is a defect of attncert")
+        return DEFECT
+
+
+def _run(arguments: list[str]) -> int:
+    if COMPLETION_VARIABLE in os.environ:
+        cli.main(arguments, prog_name="attncert", complete_var=COMPLETION_VARIABLE)
+    with cli.make_context("attncert", arguments) as context:
+        code: object = cli.invoke(context)
+        return code if isinstance(code, int) else PROVED
+
+
+def _usage_line(error: click.ClickException) -> str:
+    line = error.format_message().rstrip(".")
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        line += f" (see: {error.ctx.command_path} --help)"
+    return line
+
+
+def _fail(line: str) -> int:
+    _say(f"error: {line}")
+    return BAD_INPUT
+
+
+def _say(line: str) -> None:
+    """One line on stderr."""
+    click.echo(f"attncert: {reports.one_line(line)}", err=True)
+
+
+# --- arguments and options -------------------------------------------------------------------------------------------
+
+
+class Seconds(click.ParamType):
+    """A positive, finite number of seconds."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the number, or fail with a usage error."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            self.fail(f"{value!r} is not a positive number of seconds", param, ctx)
+        return seconds
+
+
+class StatementCommand(click.Command):
+    """A command with a TARGET, which may begin with a minus sign."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, after hiding the minus sign of a target such as `-x**2` behind a blank."""
+        options = [option for option in self.params if isinstance(option, click.Option)]
+        valued = {name for option in options if not option.is_flag for name in option.opts}
+        short = {name for option in options for name in option.opts if len(name) == 2}
+        previous = ""
+        for place, word in enumerate(args):
+            if word == "--":
+                break
+            if previous not in valued and re.match(r"-[^-]", word) and word[:2] not in short:
+                args[place] = f" {word}"
+            previous = word
+        return super().parse_args(ctx, args)
+
+
+Decorator = Callable[[Callable[..., int]], Callable[..., int]]
+
+
+def _together(*parts: Callable[[Any], Any]) -> Decorator:
+    """One decorator for several options, which `--help` lists in this order."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        for part in reversed(parts):
+            command = part(command)
+        return command
+
+    return decorate
+
+
+def _examples(*lines: str) -> str:
+    """An epilog that keeps its lines."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _strip(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    return value.strip()
+
+
+_option = functools.partial(click.option, show_default=True)
+
+statement_options = _together(
+    click.argument("target", callback=_strip),
+    _option("--domain", metavar="BOX", required=True, help='Where: "[0,1]", "[0,1]^2", "[-1,1]x[0,2]"; exact ends.'),
+    _option(
+        "--tol",
+        "tolerance",
+        metavar="EPS",
+        required=True,
+        help="The error to certify, an exact number such as 0.05 or 1/20.",
+    ),
+    _option("--norm", metavar="inf|P", default="inf", help="Sup norm, or L_p with 1 <= P < inf."),
+    _option("--attention", type=click.Choice(["self", "cross"]), default="self", help="The kind of head."),
+    _option("--shape", metavar="DxN", help="Shape of the input; its entries are then X[i,j], 0-based."),
+    _option("--method", metavar="NAME", default="auto", help="How to construct: auto, uniform, spectral."),
+    _option(
+        "--precision",
+        type=click.IntRange(24, 100_000),
+        default=106,
+        metavar="BITS",
+        help="Bits of the weights.",
+    ),
+    _option(
+        "--apriori",
+        is_flag=True,
+        help="Use the parameters of the a-priori bound instead of searching for a smaller head.",
+    ),
+)
+
+proof_options = _together(
+    _option("--budget", type=Seconds(), help="Stop after this many seconds; the verdict is then undecided."),
+    _option(
+        "--jobs",
+        type=click.IntRange(1, 1024),
+        default=1,
+        metavar="N",
+        help="Processes to work with.",
+    ),
+    _option(
+        "--check/--no-check",
+        default=True,
+        help="Let the kernel check the proof (the default); without, it is called verified, not proved.",
+    ),
+)
+
+output_options = _together(
+    _option("--force", is_flag=True, help="Overwrite an existing output file."),
+    _option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+)
+
+output_file = _option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_FILE,
+    help="The certificate to write; compressed if it ends in .gz.",
+)
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    epilog="\b\nExit codes: 0 proved, 1 refuted or rejected, 2 bad input or usage, 3 undecided.",
+)
+@click.version_option(package_name="attncert", prog_name="attncert", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Approximation claims about softmax attention, checkable by machine."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(BAD_INPUT)
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+@cli.command(
+    cls=StatementCommand,
+    epilog=_examples(
+        'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o sin.json',
+        'attncert certify "x0*x1" --domain "[0,1]^2" --tol 1/10 -o product.json.gz --json',
+    ),
+)
+@statement_options
+@_option("--proof", metavar="NAME", default="paving", help="How to prove.")
+@proof_options
+@output_file
+@output_options
+def certify(output: Path, force: bool, as_json: bool, **request: Any) -> int:
+    """Construct a head for TARGET and prove its error.
+
+    Writes a certificate when the claim is proved, or refuted; nothing when it is undecided.
+    """
+    _refuse_output(output, force)
+    from attncert import api
+
+    with _progress_bar() as progress:
+        result = api.certify(**request, progress=progress)
+    return _conclude(result, output, force, as_json)
+
+
+@cli.command(
+    cls=StatementCommand,
+    epilog=_examples('attncert construct "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o weights.json'),
+)
+@statement_options
+@output_file
+@output_options
+def construct(output: Path, force: bool, as_json: bool, **request: Any) -> int:
+    """Construct a head for TARGET: the weights and the claim, without evidence."""
+    _refuse_output(output, force)
+    from attncert import api
+
+    start = time.perf_counter()
+    certificate = api.construct(**request)
+    certificate.save(output, overwrite=force)
+    seconds = round(time.perf_counter() - start, 3)
+    _tell(certificate, output, as_json, verdict=None, error_lower=None, error_upper=None, boxes=0, seconds=seconds)
+    return PROVED
+
+
+@cli.command(
+    epilog=_examples("attncert verify weights.json", "attncert verify weights.json -o proved.json --budget 60")
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@proof_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; default: FILE itself.")
+@output_options
+def verify(file: Path, output: Path | None, force: bool, as_json: bool, **request: Any) -> int:
+    """Prove or refute the claim in FILE and add the evidence to it.
+
+    FILE is left as it is when the claim is undecided.
+    """
+    force = force or output is None
+    output = file if output is None else output
+    _require(file)
+    _refuse_output(output, force)
+    from attncert import api
+
+    certificate = api.Certificate.load(file)
+    with _progress_bar() as progress:
+        result = api.verify(certificate, **request, progress=progress)
+    return _conclude(result, output, force, as_json)
+
+
+@cli.command(epilog=_examples("attncert check sin.json", "attncert check certificates/ --jobs 2"))
+@click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Files to check at a time."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file on stdout.")
+def check(paths: tuple[Path, ...], jobs: int, as_json: bool) -> int:
+    """Let the kernel check certificates: the gate for continuous integration.
+
+    Directories are searched for certificates named *.json and *.json.gz, hidden directories left out. A file there that
+    cannot be read as JSON is rejected, not passed over. Fails when there is nothing to check.
+    """
+    files = _certificates(paths)
+    if not files:
+        return _fail("no certificate found in " + ", ".join(map(str, paths)))
+    counts: dict[str, int] = {}
+    for outcome in _outcomes(files, jobs):
+        verdict = str(outcome["verdict"])
+        counts[verdict] = counts.get(verdict, 0) + 1
+        click.echo(reports.dump(reports.check_json(outcome)) if as_json else reports.check_text(outcome))
+    if len(files) > 1 and not as_json:
+        click.echo(
+            f"{len(files)} files: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+        )
+    if "error" in counts:
+        return BAD_INPUT
+    return PROVED if counts.get("proved") == len(files) else NEGATIVE
+
+
+@cli.command(epilog=_examples("attncert show sin.json"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def show(file: Path, as_json: bool) -> int:
+    """Tell what a certificate says. Nothing is checked but the digest of the statement."""
+    _require(file)
+    from attncert import api
+
+    _tell(api.Certificate.load(file), file, as_json)
+    return PROVED
+
+
+@cli.command(epilog=_examples("attncert completion bash > ~/.attncert-complete.bash"))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> int:
+    """Print the script that completes commands and options in a shell."""
+    from click.shell_completion import get_completion_class
+
+    script = get_completion_class(shell)
+    if script is None:
+        raise click.ClickException(f"no completion for {shell}")
+    click.echo(script(cli, {}, "attncert", COMPLETION_VARIABLE).source())
+    return PROVED
+
+
+# --- results and files -----------------------------------------------------------------------------------------------
+
+
+def _conclude(result: Result, output: Path, force: bool, as_json: bool) -> int:
+    """Write the certificate of a decided claim, print the result, and return its exit code."""
+    file = None
+    if result.certificate is not None and result.verdict in ("proved", "verified", "refuted"):
+        result.certificate.save(output, overwrite=force)
+        file = str(output)
+    if as_json:
+        click.echo(reports.dump(reports.result_json(result, file)))
+    else:
+        click.echo(reports.result_text(result, file))
+    if file is None:
+        _say(f"{result.verdict}: {output} was not written")
+    return EXIT_CODES[result.verdict]
+
+
+def _tell(certificate: Certificate, file: Path, as_json: bool, **found: object) -> None:
+    """Print what a certificate says; `found` joins the JSON object."""
+    if as_json:
+        click.echo(reports.dump(found | reports.certificate_json(certificate, str(file))))
+    else:
+        click.echo(reports.certificate_text(certificate, str(file)))
+
+
+def _require(file: Path) -> None:
+    """Raise OSError unless the file can be opened."""
+    with file.open("rb"):
+        pass
+
+
+def _refuse_output(path: Path, force: bool) -> None:
+    """Raise a one-line error, before any work, unless a certificate can be written there."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise click.ClickException(f"{path}: not a regular file")
+        if not force:
+            raise click.ClickException(f"{path}: the file exists (--force overwrites it)")
+    except FileNotFoundError:
+        pass
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):  # permissions alone do not tell: a file system may be read-only
+            pass
+    except OSError as error:
+        raise click.ClickException(f"{path}: cannot write there: {error.strerror}") from None
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
+    """A bar on stderr that shows the proved part of the domain; none unless stderr is a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    layout = "{percentage:5.1f}% proved |{bar}| {elapsed}{postfix}"
+    with tqdm(total=1.0, file=sys.stderr, leave=False, miniters=0, bar_format=layout) as bar:
+
+        def update(progress: Progress) -> None:
+            bar.set_postfix_str(f"{progress.boxes:,} boxes, {progress.tokens:,} tokens", refresh=False)
+            bar.update(min(1.0, float(progress.fraction)) - bar.n)
+
+        yield update
+
+
+# --- checking --------------------------------------------------------------------------------------------------------
+
+
+def _certificates(paths: Sequence[Path]) -> list[Path]:
+    """The files to check: those named, and the certificates in the directories named, each once."""
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            files += _certificates_below(path)
+        else:
+            _require(path)
+            files.append(path)
+    return list(dict.fromkeys(files))
+
+
+def _certificates_below(directory: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    files = []
+    for folder, folders, names in os.walk(directory, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        candidates = (Path(folder, name) for name in sorted(names) if name.endswith((".json", ".json.gz")))
+        files += [path for path in candidates if path.is_file() and not _is_something_else(path)]
+    return files
+
+
+def _is_something_else(path: Path) -> bool:
+    """Tell whether a file is JSON, but plainly no certificate; what cannot be read is for the kernel to judge."""
+    if path.stat().st_size > 1 << 22:
+        return False
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = zlib.decompressobj(wbits=31).decompress(data, 1 << 24)
+        value = json.loads(data)
+    except (OSError, ValueError, RecursionError, zlib.error):
+        return False
+    if not isinstance(value, dict):
+        return True
+    return (
+        not str(value.get("format", "")).startswith("attncert")
+        and not {"statement", "statement_sha256", "evidence"} & value.keys()
+    )
+
+
+def _outcomes(files: Sequence[Path], jobs: int) -> Iterator[dict[str, object]]:
+    """What the kernel says of each file, in order."""
+    jobs = min(jobs, len(files))
+    if jobs == 1:
+        yield from map(check_file, files)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import active_children, get_context
+
+    executor = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
+    try:
+        yield from executor.map(check_file, files)
+    except BrokenProcessPool:
+        raise click.ClickException("a checking process was ended from outside, perhaps for want of memory") from None
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for worker in active_children():
+            worker.terminate()
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C to the parent process."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def check_file(path: Path) -> dict[str, object]:
+    """What the kernel says of a file, as a report; runs in a child process too."""
+    from attncert.verifier import kernel
+
+    start = time.perf_counter()
+    outcome: dict[str, object] = {"file": str(path)}
+    try:
+        finding = kernel.check_file(path)
+    except kernel.Rejected as rejection:
+        outcome |= {
+            "verdict": "rejected",
+            "reason": rejection.reason,
+            "detail": f"{rejection.reason}: {rejection.detail}",
+        }
+    except OSError as error:
+        outcome |= {"verdict": "error", "detail": error.strerror}
+    except MemoryError:
+        outcome |= {"verdict": "error", "detail": "out of memory"}
+    else:
+        outcome |= {
+            "verdict": finding.verdict,
+            "error_lower": finding.bound if finding.verdict == "refuted" else None,
+            "error_upper": finding.bound if finding.verdict == "proved" else None,
+            "tokens": finding.tokens,
+            "boxes": finding.leaves,
+            "statement_sha256": finding.statement_sha256,
+            "claim": finding.claim,
+            "obligations": finding.obligations,
+            "point": finding.point,
+            "detail": f"{finding.claim} ({finding.obligations} obligations checked)",
+        }
+    return outcome | {"seconds": round(time.perf_counter() - start, 3)}

@@ -1,0 +1,174 @@
+"""How results are worded: lines for people, one JSON object for programs. No decision is taken here.
+
+The rooms are imported where a certificate is described: `--help` and `check` do without numpy and mpmath."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from attncert.api import Certificate, Result
+    from attncert.certificates.evidence import Evidence
+
+LONGEST = 300
+"""Longest text shown in one field for people; JSON is never cut."""
+
+
+def one_line(text: object, longest: int | None = None) -> str:
+    """The text on one line, safe for a terminal: white space collapsed, control characters spelled out."""
+    line = " ".join(str(text).split())
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    if longest is not None and len(line) > longest:
+        line = f"{line[:longest]}... ({len(line):,} characters)"
+    return line
+
+
+def dump(report: Mapping[str, object]) -> str:
+    """One JSON object on one line; values that JSON does not know are spelled by str."""
+    return json.dumps(report, default=str)
+
+
+def table(rows: Iterable[tuple[str, object]]) -> str:
+    """Aligned `name  value` lines; rows without a value are left out."""
+    shown = [(name, one_line(value, LONGEST)) for name, value in rows if value is not None]
+    width = max((len(name) for name, _ in shown), default=0)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in shown)
+
+
+def result_json(result: Result, file: str | None) -> dict[str, object]:
+    """The object that `--json` prints for a result: the notes, such as `apriori`, stand beside the fixed keys."""
+    return {
+        **result.notes,
+        "verdict": result.verdict,
+        "error_lower": result.error_lower,
+        "error_upper": result.error_upper,
+        "tokens": result.tokens,
+        "boxes": result.boxes,
+        "seconds": round(result.seconds, 3),
+        "statement_sha256": result.statement_sha256,
+        "file": file,
+        "point": None if result.point is None else list(result.point),
+        "detail": result.detail,
+    }
+
+
+def result_text(result: Result, file: str | None) -> str:
+    """The verdict and what is known, for people."""
+    rows: list[tuple[str, object]] = [
+        ("error", enclosure(result.error_lower, result.error_upper)),
+        ("a priori", apriori_text(result.notes.get("apriori"))),
+        ("method", result.notes.get("method")),
+        ("tokens", f"{result.tokens:,}"),
+        ("boxes", f"{result.boxes:,}"),
+        ("point", None if result.point is None else "(" + ", ".join(result.point) + ")"),
+        ("seconds", f"{result.seconds:.2f}"),
+        ("statement", result.statement_sha256),
+        ("file", file),
+    ]
+    return f"{result.verdict}: {one_line(result.detail)}\n{table(rows)}"
+
+
+def enclosure(lower: str | None, upper: str | None) -> str | None:
+    """What is proved of the error, as an inequality."""
+    if lower is None and upper is None:
+        return None
+    if lower is None:
+        return f"at most {upper}"
+    if upper is None:
+        return f"at least {lower}"
+    return f"between {lower} and {upper}"
+
+
+def apriori_text(apriori: object) -> str | None:
+    """What the theory promises before any verification: the bound and what it asks for."""
+    if not isinstance(apriori, Mapping):
+        return None
+    names = ("bound", "tokens", "beta", "lipschitz", "sup")
+    return ", ".join(f"{name} {apriori[name]}" for name in names if name in apriori)
+
+
+def check_json(outcome: Mapping[str, object]) -> dict[str, object]:
+    """The object that `check --json` prints for a file: the keys of every result, then what the kernel found."""
+    fixed = ("verdict", "error_lower", "error_upper", "tokens", "boxes", "seconds", "statement_sha256", "file")
+    return {key: outcome.get(key) for key in fixed} | dict(outcome)
+
+
+def check_text(outcome: Mapping[str, object]) -> str:
+    """One line for a checked file."""
+    return f"{one_line(outcome['file'])}: {outcome['verdict']}: {one_line(outcome['detail'], LONGEST)}"
+
+
+def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
+    """The object that `show --json` prints: what the certificate says. Loading it compared the digest."""
+    from attncert.certificates.evidence import Counterexample, Paving
+    from attncert.certificates.numbers import format_exact
+
+    statement, evidence = certificate.statement, certificate.evidence
+    return {
+        "file": file,
+        "checked": False,
+        "target": statement.target.source,
+        "domain": str(statement.domain),
+        "attention": statement.attention.kind,
+        "input_shape": list(statement.attention.input_shape),
+        "output_shape": list(statement.attention.output_shape),
+        "tokens": statement.attention.tokens,
+        "norm": "inf",
+        "tolerance": format_exact(statement.claim.tolerance),
+        "evidence": None if evidence is None else evidence.kind,
+        "bound": format_exact(evidence.bound) if isinstance(evidence, Paving) else None,
+        "leaves": evidence.leaves if isinstance(evidence, Paving) else None,
+        "point": list(map(format_exact, evidence.point)) if isinstance(evidence, Counterexample) else None,
+        "statement_sha256": certificate.statement_sha256,
+        "digest_matches": True,
+        "notes": certificate.notes,
+    }
+
+
+def certificate_text(certificate: Certificate, file: str) -> str:
+    """What a certificate says, for people; of the notes only those that constructors write."""
+    statement, notes = certificate.statement, certificate.notes
+    head = statement.attention
+    shapes = [f"{rows} x {columns}" for rows, columns in (head.input_shape, head.output_shape)]
+    made = (f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision") if name in notes)
+    rows: list[tuple[str, object]] = [
+        ("target", statement.target.source),
+        ("domain", statement.domain),
+        ("head", f"{head.kind}-attention, {head.tokens:,} tokens, input {shapes[0]}, output {shapes[1]}"),
+        ("made by", ", ".join(made) or None),
+        ("claim", f"|target - head| <= {spell(statement.claim.tolerance)} everywhere on the domain"),
+        ("evidence", _evidence_text(certificate.evidence)),
+        ("a priori", apriori_text(notes.get("apriori"))),
+        ("statement", f"{certificate.statement_sha256} (the digest matches)"),
+    ]
+    return f"{one_line(file)}: not checked; run `attncert check` on it\n{table(rows)}"
+
+
+def _evidence_text(evidence: Evidence | None) -> str:
+    from attncert.certificates.evidence import Counterexample, Paving
+
+    match evidence:
+        case None:
+            return "none: the claim is stated without proof"
+        case Paving():
+            return f"paving of {evidence.leaves:,} boxes for the bound {spell(evidence.bound)}"
+        case Counterexample():
+            return f"counterexample at ({', '.join(map(spell, evidence.point))})"
+
+
+def _words(value: object) -> str:
+    return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def spell(x: Fraction) -> str:
+    """An exact number for people: a decimal or a ratio where that is short, else about nine digits, marked so."""
+    exact = Context(prec=24, Emin=MIN_EMIN, Emax=MAX_EMAX)
+    digits = exact.divide(Decimal(x.numerator), Decimal(x.denominator))
+    if not exact.flags[Inexact]:
+        return str(digits.normalize(exact))
+    ratio = str(x) if max(abs(x.numerator), x.denominator) < 10**12 else ""
+    return ratio or f"about {digits:.9g}"

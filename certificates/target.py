@@ -1,0 +1,112 @@
+"""Targets: the functions that a head approximates, as linear programs over the entries of the input."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from attncert.certificates.errors import InvalidTarget
+from attncert.certificates.parser import Instruction, parse, variables_used
+
+__all__ = ["InputSpace", "Instruction", "Target", "parse_target", "run", "variables_used"]
+
+
+@dataclass(frozen=True)
+class InputSpace:
+    """The entries of the input of a self-attention head, a d x n matrix X, read row by row."""
+
+    shape: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """The number m = d n of entries."""
+        return self.shape[0] * self.shape[1]
+
+    def entry(self, name: str) -> int:
+        """Return the index of `xK`, or of `x` when there is one entry; raises InvalidTarget for other names."""
+        if name == "x":
+            if self.size == 1:
+                return 0
+            raise InvalidTarget(f"'x' alone names the entry of a one-dimensional domain; {self._inventory()}")
+        if re.fullmatch(r"x[0-9]+", name) and (index := _small(name[1:])) < self.size:
+            return index
+        if name in ("X", "K", "Q"):
+            raise InvalidTarget(f"{name!r} is a matrix, an entry of the input is X[i,j]; {self._inventory()}")
+        shortened = name if len(name) <= 30 else f"{name[:27]}..."
+        raise InvalidTarget(f"unknown variable {shortened!r}; {self._inventory()}")
+
+    def matrix_entry(self, letter: str, row: str, column: str) -> int:
+        """Return the index of `letter[row,column]`, given the digits; raises InvalidTarget when there is none."""
+        rows, columns = self.shape
+        if letter != "X":
+            raise InvalidTarget(f"unknown matrix {letter!r}; {self._inventory()}")
+        i, j = _small(row), _small(column)
+        if i >= rows or j >= columns:
+            raise InvalidTarget(f"X has no entry [{row[:9]},{column[:9]}]: X is {rows} x {columns}, counted from 0")
+        return i * columns + j
+
+    def variable_name(self, index: int) -> str:
+        """Return the name of an entry for messages: x, xK for a column, X[i,j] for a matrix."""
+        if self.size == 1:
+            return "x"
+        if self.shape[1] == 1:
+            return f"x{index}"
+        return f"X[{index // self.shape[1]},{index % self.shape[1]}]"
+
+    def _inventory(self) -> str:
+        names = [self.variable_name(k) for k in range(min(self.size, 4))]
+        if self.size > 4:
+            names = [*names[:2], "...", self.variable_name(self.size - 1)]
+        return f"the domain has {self.size} side{'s' * (self.size > 1)}: {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function from the entries of the input to a `shape` = (rows, columns) matrix (a scalar is 1 x 1).
+
+    `tape` is a program in single-assignment form: instruction k writes slot k and reads earlier slots. `outputs` are
+    the slots of the entries, row by row. `spans[k]` is the place in `source` where slot k first stands.
+    """
+
+    source: str
+    space: InputSpace
+    shape: tuple[int, int]
+    tape: tuple[Instruction, ...] = field(repr=False)
+    outputs: tuple[int, ...] = field(repr=False)
+    spans: tuple[tuple[int, int], ...] = field(repr=False)
+
+    def text(self, slot: int) -> str:
+        """Return the source text of a slot, for messages."""
+        start, end = self.spans[slot]
+        text = " ".join(self.source[start:end].split())
+        return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def parse_target(source: str, space: InputSpace) -> Target:
+    """Parse a target over the entries of the given input.
+
+    Raises InvalidTarget with one line that gives the column (and line), the reason and, where there is one, the remedy.
+    """
+    tape, spans, outputs, shape = parse(source, space)
+    return Target(source, space, shape, tape, outputs, spans)
+
+
+def run(target: Target, algebra: object) -> list[Any]:
+    """Run the tape in an algebra, an object with one method for each operation; returns the outputs.
+
+    A method takes the values of the operands, then the payload if there is one: `const(q)`, `var(index)`, `pi()`,
+    `e()`, `neg(a)`, `add sub mul div pow(a, b)`, `ipow(a, n)`, `rpow(a, q)`, `min max(a, b)`, `sin(a)` and the other
+    functions, and for conditions `less less_equal(a, b)`, `not_(c)`, `and_ or_(c, d)`, `where(c, a, b)`.
+    """
+    values: list[Any] = []
+    for op, args, payload in target.tape:
+        operands = [values[slot] for slot in args]
+        method = getattr(algebra, op)
+        values.append(method(*operands) if payload is None else method(*operands, payload))
+    return [values[slot] for slot in target.outputs]
+
+
+def _small(digits: str) -> int:
+    """Return a small index exactly, and any long one as something out of every range."""
+    return int(digits.lstrip("0")[:9] or "0")

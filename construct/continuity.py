@@ -1,0 +1,232 @@
+"""What a constructor must know of a target on a box: that it is defined and continuous, how large it is and how steep.
+
+Each bound is proved over a paving of the box by interval enclosures (value and gradient); refinement goes where the
+bound is largest, until the bound is within a few percent of a value that is attained.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from attncert.certificates.domain import Box
+from attncert.certificates.enclosure import enclose, enclose_gradient
+from attncert.certificates.errors import InvalidTarget, TooLarge, UndefinedTarget
+from attncert.certificates.evaluate import evaluate_float, evaluate_mp
+from attncert.certificates.interval import up
+from attncert.certificates.numbers import float_down, float_up
+from attncert.certificates.target import Target
+
+FloatArray = npt.NDArray[np.float64]
+Ends = tuple[FloatArray, FloatArray]
+
+MAX_BOXES = 1 << 14
+MAX_CELLS = 20_000_000
+JUMP_LEVEL = 40
+FOLLOWED = 64
+
+
+@dataclass(frozen=True)
+class Regularity:
+    """Proved bounds on the box: |f| <= sup for every entry, and |f(x) - f(y)| <= lipschitz |x - y| (2-norm).
+
+    `lipschitz` is inf where no Lipschitz bound was found; the modulus of continuity then takes its place.
+    """
+
+    sup: float
+    lipschitz: float
+
+
+def box_ends(box: Box) -> Ends:
+    """The box in float64, outward: lower and upper ends, each (1, m)."""
+    lo = np.array([[float_down(lo) for lo, _ in box.sides]])
+    hi = np.array([[float_up(hi) for _, hi in box.sides]])
+    return lo, hi
+
+
+def regularity(target: Target, box: Box) -> Regularity:
+    """Prove that the target is defined and bounded on the box, and how steep it is.
+
+    Raises InvalidTarget, naming the place, where the target is undefined, unbounded or jumps.
+    """
+    require_defined(target, box)
+    sup = _least_upper_bound(lambda lo, hi: _largest_value(target, lo, hi), box)
+    lipschitz = _least_upper_bound(lambda lo, hi: _largest_slope(target, lo, hi), box)
+    if math.isinf(lipschitz):
+        require_continuous(target, box)
+    return Regularity(sup, lipschitz)
+
+
+def modulus(target: Target, box: Box, radius: float) -> float:
+    """A proved bound on |f(x) - f(y)| over all x, y in the box with |x - y| <= radius (every entry).
+
+    The box is cut into cells of side at most `radius`. If x lies in a cell, y lies in the cell grown by the radius on
+    every side, so the width of the enclosure of f over the grown cell bounds the difference.
+
+    Raises TooLarge when that takes more than MAX_CELLS cells.
+    """
+    lo, hi = (ends[0] for ends in box_ends(box))
+    counts = np.maximum(np.ceil((hi - lo) / radius), 1)
+    if not np.prod(counts) <= MAX_CELLS:
+        raise TooLarge(f"a modulus of continuity at distance {radius:.3g} needs {np.prod(counts):.3g} boxes")
+    shape = tuple(int(count) for count in counts)
+    worst = 0.0
+    for start in range(0, math.prod(shape), MAX_BOXES):
+        index = np.stack(np.unravel_index(np.arange(start, min(start + MAX_BOXES, math.prod(shape))), shape), axis=1)
+        side = (hi - lo) / counts
+        reach = up(up(np.float64(radius)) + 1e-9 * side)
+        grown = (np.maximum(lo + index * side - reach, lo), np.minimum(lo + (index + 1) * side + reach, hi))
+        f_lo, f_hi = enclose(target, *grown)
+        worst = _nan_to_inf(max(worst, float(np.max(up(f_hi - f_lo)))))
+    return worst
+
+
+def radius_for(target: Target, box: Box, difference: float) -> float:
+    """A radius at which the proved modulus of continuity is at most `difference`: the largest side over a power of 2.
+
+    Raises InvalidTarget when there is none above 2^-60 of the side, TooLarge when finding it takes too many boxes.
+    """
+    lo, hi = box_ends(box)
+    radius = float(np.max(hi - lo)) or 1.0
+    for _ in range(60):
+        if modulus(target, box, radius) <= difference:
+            return radius
+        radius /= 2
+    raise InvalidTarget("no modulus of continuity could be proved for the target on the domain")
+
+
+def require_defined(target: Target, box: Box) -> None:
+    """Raise UndefinedTarget or InvalidTarget, with the place, unless the target is defined and bounded on the box."""
+    lo, hi = box_ends(box)
+    _require_defined_at(target, box, lo, hi)
+    for _ in range(JUMP_LEVEL * box.dimension):
+        f_lo, f_hi = enclose(target, lo, hi)
+        bad = ~np.all(np.isfinite(f_lo) & np.isfinite(f_hi), axis=1)
+        if not bad.any():
+            return
+        lo, hi = lo[bad][:FOLLOWED], hi[bad][:FOLLOWED]
+        _require_defined_at(target, box, lo, hi)
+        lo, hi = _halve(lo, hi)
+    place = _place(target, _middle(lo[0], hi[0]))
+    raise InvalidTarget(f"the target could not be shown to be defined and bounded near {place}")
+
+
+def require_continuous(target: Target, box: Box) -> None:
+    """Raise InvalidTarget, with the place and the height, where the target jumps inside the box.
+
+    Boxes with an unbounded slope are followed down. A place is reported only when the target really takes values that far
+    apart at two points of a box with sides below 2^-40 of the domain's.
+    """
+    lo, hi = box_ends(box)
+    for _ in range(JUMP_LEVEL * box.dimension):
+        f_lo, f_hi, g_lo, g_hi = enclose_gradient(target, lo, hi)
+        steep = ~np.all(np.isfinite(g_lo) & np.isfinite(g_hi), axis=(1, 2))
+        if not steep.any():
+            return
+        width = np.max(np.where(np.isfinite(f_hi - f_lo), f_hi - f_lo, 0.0), axis=1)
+        order = np.flatnonzero(steep)
+        order = order[np.argsort(-width[order], kind="stable")][:FOLLOWED]
+        lo, hi, height = lo[order], hi[order], width[order]
+        lo, hi = _halve(lo, hi)
+    for b in range(len(lo)):
+        points = _corners(lo[b], hi[b])
+        values = evaluate_float(target, points)
+        jump = float(np.max(np.nanmax(values, axis=0) - np.nanmin(values, axis=0)))
+        if jump > 0.25 * float(height.max()) and jump > 1e-4 * (1 + float(np.nanmax(np.abs(values)))):
+            raise InvalidTarget(
+                f"the target jumps by about {jump:.3g} near {_place(target, points[0])}: no continuous head is close to it in "
+                "the sup norm; use an L_p norm (--norm 1 or --norm 2)"
+            )
+
+
+def _least_upper_bound(bound: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]], box: Box) -> float:
+    """Refine a paving where `bound`'s upper ends are largest; the answer bounds the supremum over the box.
+
+    `bound` gives for each box an upper bound on the supremum there and a value that is attained there.
+    """
+    lo, hi = box_ends(box)
+    upper, attained = bound(lo, hi)
+    while len(upper) < MAX_BOXES:
+        worst, best = float(np.max(upper)), float(np.max(attained))
+        if worst <= 1.02 * best or worst == 0.0:
+            break
+        split = upper > max(1.02 * best, 0.0)
+        if np.isinf(worst):
+            split &= np.isinf(upper)
+            if np.max(hi[split] - lo[split]) < 2.0**-16 * np.max(hi - lo) or len(upper) > MAX_BOXES // 4:
+                break
+        halves = _halve(lo[split], hi[split])
+        more = bound(*halves)
+        keep = ~split
+        lo, hi = np.concatenate([lo[keep], halves[0]]), np.concatenate([hi[keep], halves[1]])
+        upper = np.concatenate([upper[keep], more[0]])
+        attained = np.concatenate([attained[keep], more[1]])
+    return float(np.max(upper))
+
+
+def _largest_value(target: Target, lo: FloatArray, hi: FloatArray) -> tuple[FloatArray, FloatArray]:
+    f_lo, f_hi = enclose(target, lo, hi)
+    attained = np.nan_to_num(np.max(np.abs(evaluate_float(target, 0.5 * (lo + hi))), axis=1))
+    return _nan_to_inf(np.max(np.maximum(-f_lo, f_hi), axis=1)), attained
+
+
+def _largest_slope(target: Target, lo: FloatArray, hi: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Upper bounds on the 2-norm of the gradient over boxes, and at their centres. Sums of squares round up."""
+    norms = []
+    middle = 0.5 * (lo + hi)
+    for ends in ((lo, hi), (middle, middle)):
+        _, _, g_lo, g_hi = enclose_gradient(target, *ends)
+        square = np.zeros(g_lo.shape[:2])
+        for k in range(g_lo.shape[2]):
+            largest = np.maximum(-g_lo[:, :, k], g_hi[:, :, k])
+            square = up(square + up(largest * largest))
+        norms.append(_nan_to_inf(np.max(up(np.sqrt(square)), axis=1)))
+    return norms[0], np.where(np.isfinite(norms[1]), norms[1], 0.0)
+
+
+def _require_defined_at(target: Target, box: Box, lo: FloatArray, hi: FloatArray) -> None:
+    """Raise UndefinedTarget at the first corner or centre of the boxes, inside the domain, where there is no value."""
+    for b in range(len(lo)):
+        points = np.concatenate([_corners(lo[b], hi[b]), [_middle(lo[b], hi[b])]])
+        suspects = points[~np.all(np.isfinite(evaluate_float(target, points)), axis=1)]
+        for point in suspects:
+            exact = [
+                min(max(Fraction(x), side[0]), side[1]) for x, side in zip(point.tolist(), box.sides, strict=True)
+            ]
+            try:
+                evaluate_mp(target, exact, 106)
+            except UndefinedTarget as error:
+                raise UndefinedTarget(f"the target is undefined at {_place(target, point)}: {error}") from None
+
+
+def _halve(lo: FloatArray, hi: FloatArray) -> Ends:
+    """Halve each box along its longest side."""
+    rows, axis = np.arange(len(lo)), np.argmax(hi - lo, axis=1)
+    middle = 0.5 * (lo[rows, axis] + hi[rows, axis])
+    left, right = hi.copy(), lo.copy()
+    left[rows, axis] = middle
+    right[rows, axis] = middle
+    return np.concatenate([lo, right]), np.concatenate([left, hi])
+
+
+def _corners(lo: FloatArray, hi: FloatArray) -> FloatArray:
+    """Corners of one box, shape (at most 64, m)."""
+    return np.array(list(itertools.islice(itertools.product(*zip(lo, hi, strict=True)), 64)))
+
+
+def _middle(lo: FloatArray, hi: FloatArray) -> FloatArray:
+    return 0.5 * (lo + hi)
+
+
+def _place(target: Target, point: Sequence[float] | FloatArray) -> str:
+    return ", ".join(f"{target.space.variable_name(k)} = {float(x):.6g}" for k, x in enumerate(point))
+
+
+def _nan_to_inf(x: float | FloatArray) -> float | FloatArray:
+    return np.where(np.isnan(x), np.inf, x) if isinstance(x, np.ndarray) else (math.inf if math.isnan(x) else x)

@@ -1,0 +1,279 @@
+"""The paper's construction: anchors on a grid, one token each.
+
+With anchors c_i on a grid of spacings h_k, the scores a_i = 2 beta c_i, b_i = -beta |c_i|^2 and the values v_i = f(c_i), the score
+of token i is beta (|x|^2 - |x - c_i|^2): the partition is the grid of cells around the anchors.
+
+A-priori bound (arXiv 2504.19901, the L-infinity theorem, with explicit constants). Let R = |h| / 2, so every x has an anchor
+within R, and let |f(x) - f(y)| <= eps/2 whenever |x - y| <= 2R. Tokens within 2R of x miss f(x) by at most eps/2. A token
+beyond 2R scores at least beta (4R^2 - R^2) less than the nearest one, so all N of them weigh at most N exp(-3 beta R^2), and each
+misses f(x) by at most 2 sup|f|. Hence |f - T| <= eps/2 + 2 sup|f| N exp(-3 beta R^2) <= eps for
+
+    beta >= ln(4 sup|f| N / eps) / (3 R^2).
+
+With a Lipschitz bound L the condition on R is 2 L R <= eps/2.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from attncert.certificates.attention import SelfAttention
+from attncert.certificates.domain import Box
+from attncert.certificates.errors import InvalidTarget, TooLarge
+from attncert.certificates.evaluate import evaluate_float, evaluate_mp
+from attncert.certificates.matrix import Row
+from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction
+from attncert.certificates.target import Target
+from attncert.construct.continuity import Regularity, radius_for, regularity
+from attncert.construct.embedding import embed
+from attncert.construct.resources import require_memory
+
+FloatArray = npt.NDArray[np.float64]
+
+SHARPNESS = 4
+"""The default head takes this multiple of the a-priori inverse temperature: sharper layers are easier to prove."""
+
+MARGINS = (0.01, 0.03, 0.08, 0.2, 0.4)
+"""Parts of the tolerance that successive grids leave to the proof."""
+
+MAX_SAMPLES = 40_000_000
+
+
+@dataclass(frozen=True)
+class Apriori:
+    """What theory asks for: grid, tokens and inverse temperature that give the tolerance before any verification."""
+
+    counts: tuple[int, ...]
+    beta: Fraction
+    sup: float
+    lipschitz: float
+    radius: float
+    bound: Fraction
+
+    @property
+    def tokens(self) -> int:
+        """The number N of tokens."""
+        return math.prod(self.counts)
+
+    def to_notes(self) -> dict[str, object]:
+        """For the notes of a certificate: text and integers only."""
+        return {
+            "tokens": self.tokens,
+            "grid": list(self.counts),
+            "beta": f"{float(self.beta):.6g}",
+            "bound": f"{float(self.bound):.6g}",
+            "sup": f"{self.sup:.6g}",
+            "lipschitz": f"{self.lipschitz:.6g}",
+        }
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A head, the error that sampling expects of it, notes on how it was made, and whether no finer one follows."""
+
+    attention: SelfAttention
+    estimate: float
+    notes: dict[str, Any]
+    is_last: bool
+
+
+def apriori(target: Target, box: Box, tolerance: Fraction, known: Regularity | None = None) -> Apriori:
+    """The grid and the inverse temperature of the a-priori bound.
+
+    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box.
+    """
+    known = known or regularity(target, box)
+    sides = [hi - lo for lo, hi in box.sides]
+    moving = sum(side > 0 for side in sides)
+    half = tolerance / 2
+    if known.lipschitz == 0.0 or moving == 0:
+        spacing = max(max(sides), Fraction(1))
+    elif math.isinf(known.lipschitz):
+        spacing = Fraction(radius_for(target, box, float(half) * (1 - 1e-9)) / math.sqrt(moving) * (1 - 1e-9))
+    else:
+        spacing = half / (Fraction(known.lipschitz) * Fraction(math.sqrt(moving) * (1 + 1e-9)))
+    counts = tuple(max(1, math.ceil(side / spacing)) for side in sides)
+    beta = inverse_temperature(box, counts, known.sup, tolerance)
+    radius = math.sqrt(_radius_squared(box, counts))
+    return Apriori(counts, beta, known.sup, known.lipschitz, radius, tolerance)
+
+
+def inverse_temperature(box: Box, counts: Sequence[int], sup: float, tolerance: Fraction) -> Fraction:
+    """beta = ln(4 sup|f| N / eps) / (3 R^2), rounded up to eight significant bits; 1 where the grid has one token."""
+    radius_squared = _radius_squared(box, counts)
+    if radius_squared == 0 or math.prod(counts) == 1:
+        return Fraction(1)
+    ratio = 4 * Fraction(max(sup, 1e-300)) * math.prod(counts) / tolerance
+    log = max(math.log(ratio.numerator) - math.log(ratio.denominator), 1.0)
+    mantissa, exponent = math.frexp(log / (3 * radius_squared) * (1 + 1e-9))
+    return Fraction(math.ceil(mantissa * 256)) * Fraction(2) ** (exponent - 8)
+
+
+def uniform_head(
+    target: Target, box: Box, counts: Sequence[int], beta: Fraction, *, input_shape: tuple[int, int], precision: int
+) -> SelfAttention:
+    """The head with one token for each cell of the grid; numbers are rounded to `precision` bits once.
+
+    counts: (m,) cells for each side. The token of cell (i_1, ..., i_m) stands at place i_1 N_2 ... N_m + ... + i_m.
+    """
+    tokens = math.prod(counts)
+    require_memory(tokens, box.dimension, target.shape[0])
+    axes = [_anchors(side, count) for side, count in zip(box.sides, counts, strict=True)]
+    rounded = [[_rounded(2 * beta * c, precision) for c in axis] for axis in axes]
+    squares = [[beta * c * c for c in axis] for axis in axes]
+    keys: list[Row] = []
+    inner = tokens
+    for axis in rounded:
+        inner //= len(axis)
+        outer = tokens // (inner * len(axis))
+        keys.append([number for number in axis for _ in range(inner)] * outer)
+    biases = [_rounded(-sum(terms, Fraction(0)), precision) for terms in product(*squares)]
+    values = [evaluate_mp(target, anchor, precision) for anchor in product(*axes)]
+    rows = [[mpf_to_fraction(entry) for entry in row] for row in zip(*values, strict=True)]
+    return embed(input_shape, keys, biases, rows, tokens)
+
+
+def uniform_candidates(
+    target: Target, box: Box, tolerance: Fraction, *, input_shape: tuple[int, int], precision: int, apriori_only: bool
+) -> Iterator[Candidate]:
+    """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for.
+
+    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box, or has several columns;
+    TooLarge when the head does not fit into memory.
+    """
+    if target.shape[1] != 1:
+        raise InvalidTarget(f"the uniform construction needs a target with one column, not {target.shape[1]}")
+    known = regularity(target, box)
+    theory = apriori(target, box, tolerance, known)
+    grids = [theory.counts] if apriori_only else _coarse_grids(target, box, tolerance, theory.counts)
+    for counts in grids:
+        beta = theory.beta if apriori_only else SHARPNESS * inverse_temperature(box, counts, known.sup, tolerance)
+        head = uniform_head(target, box, counts, beta, input_shape=input_shape, precision=precision)
+        notes = {
+            "method": "uniform",
+            "grid": list(counts),
+            "beta": f"{float(beta):.6g}",
+            "precision": precision,
+            "apriori": theory.to_notes(),
+        }
+        yield Candidate(head, cell_error(target, box, counts), notes, is_last=tuple(counts) == theory.counts)
+
+
+def cell_error(target: Target, box: Box, counts: Sequence[int]) -> float:
+    """A sampled estimate of max |f(x) - f(c)| over all cells: the error of the head for large beta."""
+    dimension = sum(count > 0 and hi > lo for count, (lo, hi) in zip(counts, box.sides, strict=True))
+    offsets = (-0.5, -0.25, 0.25, 0.5) if dimension == 1 else (-0.5, 0.0, 0.5)
+    worst = 0.0
+    total = math.prod(counts)
+    steps = [(float(hi - lo) / count, float(lo)) for count, (lo, hi) in zip(counts, box.sides, strict=True)]
+    shifts = np.array(list(product(*((offsets if step else (0.0,)) for step, _ in steps))))
+    scale = np.array([step for step, _ in steps])
+    for start in range(0, total, 1 << 16):
+        index = np.stack(np.unravel_index(np.arange(start, min(start + (1 << 16), total)), tuple(counts)), axis=1)
+        centres = np.array([lo for _, lo in steps]) + (index + 0.5) * scale
+        exact = evaluate_float(target, centres)
+        for shift in shifts:
+            worst = max(worst, float(np.nanmax(np.abs(evaluate_float(target, centres + shift * scale) - exact))))
+    return worst
+
+
+def _coarse_grids(
+    target: Target, box: Box, tolerance: Fraction, finest: Sequence[int]
+) -> Iterator[tuple[int, ...]]:
+    """Grids whose sampled cell error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
+    last: tuple[int, ...] = ()
+    slopes = _sampled_slopes(target, box)
+    for margin in MARGINS:
+        counts = _coarsest(target, box, float(tolerance) * (1 - margin), slopes, finest)
+        if math.prod(counts) >= math.prod(finest):
+            break
+        if counts != last:
+            last = counts
+            yield counts
+    yield tuple(finest)
+
+
+def _coarsest(
+    target: Target, box: Box, goal: float, slopes: FloatArray, finest: Sequence[int]
+) -> tuple[int, ...]:
+    """The grid with the fewest tokens found whose sampled cell error is at most `goal`.
+
+    Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the counts;
+    their common scale is bisected, and single axes are coarsened afterwards while that still holds.
+    """
+    sides = np.array([float(hi - lo) for lo, hi in box.sides])
+
+    def grid(scale: float) -> tuple[int, ...]:
+        return tuple(int(max(1, math.ceil(count))) for count in np.minimum(sides * slopes * scale, 1e18))
+
+    def fits(counts: tuple[int, ...]) -> bool:
+        return cell_error(target, box, counts) <= goal
+
+    low, high = 0.0, 1.0 / goal
+    require_samples(grid(high), finest)
+    while not fits(grid(high)):
+        low, high = high, 2 * high
+        require_samples(grid(high), finest)
+    while grid(low) != grid(high) and high - low > 1e-4 * high:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if fits(grid(middle)) else (middle, high)
+    counts = grid(high)
+    improved = True
+    while improved:
+        improved = False
+        for k in sorted(range(len(counts)), key=lambda k: counts[k]):
+            fewer = tuple(count - (j == k) for j, count in enumerate(counts))
+            if min(fewer) >= 1 and fits(fewer):
+                counts, improved = fewer, True
+    return counts
+
+
+def require_samples(counts: Sequence[int], finest: Sequence[int]) -> None:
+    """Raise TooLarge when the grid is too fine to be sampled, let alone stored."""
+    tokens = math.prod(counts)
+    if tokens * 3 ** len(counts) > MAX_SAMPLES:
+        raise TooLarge(
+            f"the uniform construction needs about {float(tokens):.2g} tokens or more for this tolerance "
+            f"(the a-priori bound asks for {float(math.prod(finest)):.2g}), more than can be held here"
+        )
+
+
+def _sampled_slopes(target: Target, box: Box, per_axis: int = 33) -> FloatArray:
+    """For each axis the largest difference quotient of the target on a lattice of samples; positive where it moves."""
+    m = box.dimension
+    per_axis = max(3, min(per_axis, int(2e5 ** (1 / m))))
+    lo = np.array([float(lo) for lo, _ in box.sides])
+    side = np.array([float(hi - lo) for lo, hi in box.sides])
+    ticks = [np.linspace(0.0, 1.0, per_axis) if width else np.zeros(1) for width in side]
+    mesh = np.meshgrid(*ticks, indexing="ij")
+    points = lo + side * np.stack([axis.ravel() for axis in mesh], axis=1)
+    values = evaluate_float(target, points).reshape(*mesh[0].shape, -1)
+    slopes = np.zeros(m)
+    for k in range(m):
+        if side[k]:
+            slopes[k] = np.nanmax(np.abs(np.diff(values, axis=k))) * (per_axis - 1) / side[k]
+    return np.asarray(np.maximum(slopes, 1e-6 * max(float(slopes.max()), 1e-300)))
+
+
+def _anchors(side: tuple[Fraction, Fraction], count: int) -> list[Fraction]:
+    """The centres of `count` equal parts of a side, exactly."""
+    lo, hi = side
+    return [lo + (hi - lo) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
+
+
+def _radius_squared(box: Box, counts: Sequence[int]) -> float:
+    """R^2 = |h|^2 / 4."""
+    return float(sum(((hi - lo) / count) ** 2 for count, (lo, hi) in zip(counts, box.sides, strict=True)) / 4)
+
+
+def _rounded(x: Fraction, precision: int) -> Fraction:
+    """x rounded to nearest at that many bits, as a rational again."""
+    return mpf_to_fraction(fraction_to_mpf(x, precision))

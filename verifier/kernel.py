@@ -1,0 +1,1237 @@
+"""The trusted base: re-proves the claim of an attncert certificate, or rejects the file with a reason.
+
+    python kernel.py FILE...
+
+One line a file: `proved`, `refuted` or `rejected`. Exit 0 if every file is proved, 1 if one is refuted or rejected, 2
+for usage errors and unreadable files. The format and the rules of proof are those of docs/certificate-format.md.
+
+Nothing in the file is trusted. Every decision is made on integers: exact rationals, and intervals whose ends are
+integers in units of 2^-P ("P fractional bits"). Read from the top: limits and errors; integers and intervals;
+elementary functions; interval arithmetic; exact numbers; expressions; the certificate; the reduction of the attention
+to scores and values; the paving proof; the counterexample; the door.
+"""
+
+import gzip
+import hashlib
+import json
+import re
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache, partial
+from io import BytesIO
+from itertools import compress
+from math import isqrt
+from operator import add, mul, neg, sub, truediv
+from os import PathLike
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+Interval = tuple[int, int]  # (lo, hi): the reals from lo 2^-P to hi 2^-P
+Side = tuple[Fraction, Fraction]  # lo <= hi: a side of the domain
+Row = Fraction | list[Fraction]  # a row of a matrix; a single number fills the row
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Limits and errors
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a certificate may ask for; beyond a limit it is rejected with the reason `limit`."""
+
+    document: int = 1 << 30  # bytes, also after decompression
+    number: int = 20_000  # characters of a number
+    exponent: int = 50_000  # size of a written exponent
+    size: int = 1 << 34  # bits of all numbers of the document together, and 64 for each stored entry of a matrix
+    exact: int = 1_000_000  # bits of a numerator or denominator in the exact arithmetic
+    side: int = 4_000_000  # rows or columns of a matrix, hence tokens
+    inputs: int = 4096  # entries of the input
+    target: int = 1_000_000  # characters of the target
+    nesting: int = 300  # expressions of the target inside one another
+    magnitude: int = 100_000  # values of the target stay below 2^magnitude
+    power: int = 10_000_000  # bits of an integer power before it is rounded
+    precision: int = 100_000  # fractional bits
+    silence: int = 100_000  # the k of the silent tokens
+    nodes: int = 50_000_000  # nodes of all split trees together
+    depth: int = 10_000  # splits of one axis above a node
+    references: int = 9  # reference tokens that are tried for an inequality
+
+
+class Rejected(Exception):
+    """The certificate proves nothing. `reason` is a stable code, `detail` one line that names the offending object.
+
+    malformed  not gzip, UTF-8 or JSON of the format         format       another version of the format
+    digest     the statement is not the one that was sealed  target       the target does not parse
+    shape      matrices, domain and target do not fit        unsupported  a claim, head or evidence of another kind
+    claim      tolerance or bound out of range               domain       a side with lo > hi
+    tree       not a split tree                              leaf         a leaf that is not proved
+    undefined  the target is not proved to be defined        point        not a counterexample
+    evidence   there is none                                 limit        more than the limits allow
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        """Keep the code and the line."""
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was established, once every obligation has been checked."""
+
+    verdict: str  # "proved" or "refuted"
+    statement_sha256: str
+    claim: str  # one readable line
+    bound: str  # the bound that was proved, or the tolerance that is exceeded
+    obligations: int  # inequalities checked: two for each leaf and entry of its column, one for a counterexample
+    leaves: int
+    tokens: int
+    point: tuple[str, ...] | None = None
+    entry: tuple[int, int] | None = None
+
+
+def require(condition: bool, reason: str, detail: str) -> None:
+    """Reject unless the condition holds."""
+    if not condition:
+        raise Rejected(reason, detail)
+
+
+def printable(text: str, most: int = 80) -> str:
+    """Render text on one line of ASCII, cut to a readable length."""
+    line = json.dumps(text)[1:-1]
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def about(x: int, P: int) -> str:
+    """Write x 2^-P for people, to nine places."""
+    number = abs(x) * 10**9 >> P
+    size = f"{number // 10**9}.{number % 10**9:09}" if number.bit_length() < 1000 else f"2^{x.bit_length() - P}"
+    return f"-{size}" if x < 0 else size
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Integers and intervals. Floor division and shifts to the right round down; negated before and after, they round up.
+
+
+def outward(x: Interval, bits: int) -> Interval:
+    """Drop fractional bits, the lower end rounded down and the upper end up."""
+    return x[0] >> bits, -(-x[1] >> bits)
+
+
+def neighbours(a: int, b: int) -> Interval:
+    """Enclose a / b between neighbouring integers, which coincide when it is one."""
+    return a // b, -(-a // b)
+
+
+def enclose(value: Fraction, P: int) -> Interval:
+    """Enclose a rational between neighbouring multiples of 2^-P."""
+    return neighbours(value.numerator << P, value.denominator)
+
+
+def plus(x: Interval, y: Interval) -> Interval:
+    """Return x + y, exactly."""
+    return x[0] + y[0], x[1] + y[1]
+
+
+def minus(x: Interval, y: Interval) -> Interval:
+    """Return x - y, exactly."""
+    return x[0] - y[1], x[1] - y[0]
+
+
+def times(x: Interval, y: Interval, P: int) -> Interval:
+    """Enclose x y: it is linear in each factor, so its extremes are among the products of ends."""
+    ends = (x[0] * y[0], x[0] * y[1], x[1] * y[0], x[1] * y[1])
+    return outward((min(ends), max(ends)), P)
+
+
+def divided(x: Interval, y: Interval, P: int) -> Interval:
+    """Enclose x / y, rejected if y meets 0: monotone in each argument, so its extremes are at the ends."""
+    require(not y[0] <= 0 <= y[1], "undefined", "the denominator of / may be 0")
+    ends = [neighbours(a << P, b) for a in x for b in y]
+    return min(lo for lo, _ in ends), max(hi for _, hi in ends)
+
+
+@lru_cache(maxsize=256)
+def constant(name: str, P: int) -> Interval:
+    """Enclose pi = 16 atan(1/5) - 4 atan(1/239) or ln2 = 18 atanh(1/26) - 2 atanh(1/4801) + 8 atanh(1/8749).
+
+    atan(1/n) and atanh(1/n) are sums of (-1)^i or 1, times 1 / ((2i+1) n^(2i+1)). A term is rounded twice, by less
+    than 2 units together, and those after the one that rounds to 0 sum to less than 2 units.
+    """
+    terms = [(16, 5), (-4, 239)] if name == "pi" else [(18, 26), (-2, 4801), (8, 8749)]
+    guard = P.bit_length() + 16
+    total = error = 0
+    for factor, n in terms:
+        power, j = (1 << P + guard) // n, 1
+        error += 2 * abs(factor)
+        while power:
+            total += factor * (power // j)
+            error += 2 * abs(factor)
+            power, j, factor = power // (n * n), j + 2, -factor if name == "pi" else factor
+    return outward((total - error, total + error), guard)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Elementary functions at a point: the argument is exactly x 2^-P and the answer encloses the value. Each function works
+# with W > P fractional bits and states its errors in units of 2^-W; W itself only decides how narrow the answer is.
+
+
+def padded(bits: int) -> int:
+    """Round a working precision up to a multiple of 64, so that the constants are needed at few precisions."""
+    return bits + -bits % 64
+
+
+def exp_point(x: int, P: int) -> Interval:
+    """Enclose e^x = 2^n (e^y)^(2^k), where y = (x - n ln 2) / 2^k, 0 <= y < 1/4, by the Taylor sum of e^y.
+
+    y is off by at most `off` units, which moves e^y by at most 2 off; a term of the sum is short by less than 2 units,
+    and so are all the terms after the one that rounds to 0. The squarings round outward.
+    """
+    if x == 0:
+        return 1 << P, 1 << P
+    if x >> P < -P:
+        return 0, 1  # e^x < e^-P < 2^-P
+    k = isqrt(P) // 2
+    W = padded(P + max(0, (3 * x >> P + 1) + 2) + (x >> P).bit_length() + k + 16)  # 3/2 > 1/ln 2, so W > P + n
+    low, high = constant("ln2", W)
+    n, rest = divmod(x << W - P, low)
+    y, off = rest >> k, (abs(n) * (high - low) >> k) + 2
+    term = total = 1 << W
+    j = 0
+    while term:
+        j += 1
+        term = (term * y >> W) // j
+        total += term
+    lo, hi = total - 2 * off, total + 2 * off + 2 * j + 2
+    for _ in range(k):
+        lo, hi = lo * lo >> W, (hi * hi >> W) + 1
+    return outward((lo, hi), W - P - n)
+
+
+def odd_series(y: int, W: int, sign: int) -> Interval:
+    """Enclose the sum of sign^i y^(2i+1) / (2i+1), atanh y or atan y, for 0 <= y <= 1/3 with W fractional bits.
+
+    The powers are short by less than 2 units, hence the terms by less than 3, and the rest after the one that rounds
+    to 0 is geometric and less than 3.
+    """
+    power, square, total, j = y, y * y >> W, 0, 1
+    while power:
+        total += power // j if sign > 0 or j % 4 == 1 else -(power // j)
+        power, j = power * square >> W, j + 2
+    return total - 3 * j, total + 3 * j  # (j - 1) / 2 terms and the rest
+
+
+def log_point(x: int, P: int) -> Interval:
+    """Enclose log x = s ln 2 + 2^(k+1) atanh((m - 1) / (m + 1)), where x = 2^s m^(2^k), 1 <= m^(2^k) < 2.
+
+    A root halves the error and adds less than a unit, so m is short by less than 2 units, and so is the quotient,
+    which moves atanh by less than 3.
+    """
+    if x == 1 << P:
+        return 0, 0
+    s = x.bit_length() - 1 - P
+    k = isqrt(P) // 4
+    W = padded(P + s.bit_length() + 2 * k + 16)
+    one = 1 << W
+    m = (x << W) >> s + P
+    for _ in range(k):
+        m = isqrt(m << W)
+    lo, hi = odd_series((m - one << W) // (m + one), W, 1)
+    low, high = sorted(s * end for end in constant("ln2", W))
+    return outward((low + (lo << k + 1), high + (hi + 3 << k + 1)), W - P)
+
+
+def atan_point(x: int, P: int) -> Interval:
+    """Enclose atan x = 2^k atan y for x >= 0, halving the angle k times by y -> y / (1 + sqrt(1 + y^2)), so y < 1/4.
+
+    A halving halves the error and adds less than a unit, so y is off by less than 2, and so is atan y.
+    """
+    if x == 0:
+        return 0, 0
+    k = isqrt(P) // 4 + 3
+    W = padded(P + 2 * k + 16)
+    y = x << W - P
+    for _ in range(k):
+        y = (y << W) // ((1 << W) + isqrt((1 << 2 * W) + y * y))
+    lo, hi = odd_series(y, W, -1)
+    return outward((lo - 2 << k, hi + 2 << k), W - P)
+
+
+def sqrt_point(x: int, P: int) -> Interval:
+    """Enclose the root of x >= 0: the integer root rounds down, and is exact when its square gives x back."""
+    root = isqrt(x << P)
+    return root, root if root * root == x << P else root + 1
+
+
+@lru_cache(maxsize=1 << 14)
+def quadrant(x: int, P: int) -> int:
+    """Return floor(x / (pi/2)) exactly: x / (pi/2) lies between the two quotients, so equal floors are its floor.
+
+    They agree at some precision, because pi is irrational and so x / (pi/2) is no integer unless x = 0.
+    """
+    W = padded(max(P, x.bit_length()) + 16)
+    while True:
+        floors = [(x << W - P + 1) // pi for pi in constant("pi", W)]
+        if floors[0] == floors[1]:
+            return floors[0]
+        W *= 2
+
+
+@lru_cache(maxsize=1 << 14)
+def sine_point(x: int, P: int, turn: int) -> Interval:
+    """Enclose sin(x + turn pi/2) for turn 0 or 1, by the Taylor sum of sin or cos at r = x - n pi/2 in [0, pi/2].
+
+    r is off by at most `off` units and so is its sine; a term is off by less than 4 units, and the rest of an
+    alternating sum is less than the first term left out, the one that rounds to 0.
+    """
+    if x == 0:
+        return (1 << P, 1 << P) if turn else (0, 0)
+    n = quadrant(x, P)
+    W = padded(max(P, x.bit_length()) + P.bit_length() + 16)
+    low, high = constant("pi", W)
+    r, off = max(0, (x << W - P) - (n * low >> 1)), abs(n) * (high - low) + 1
+    phase = (n + turn) % 4  # 0: sin r, 1: cos r, 2: -sin r, 3: -cos r
+    term, j = (1 << W, 0) if phase % 2 else (r, 1)
+    square, total, sign = r * r >> W, 0, 1 if phase < 2 else -1
+    while term:
+        total += sign * term
+        term, j, sign = (term * square >> W) // ((j + 1) * (j + 2)), j + 2, -sign
+    error = off + 2 * j + 4  # j // 2 terms and the rest
+    lo, hi = outward((total - error, total + error), W - P)
+    return max(lo, -1 << P), min(hi, 1 << P)
+
+
+def erf_point(x: int, P: int) -> Interval:
+    """Enclose erf x = 2/sqrt(pi) e^(-x^2) S for x >= 0, where S sums 2^i x^(2i+1) / (1 3 5 ... (2i+1)).
+
+    All terms are positive, so rounding each down (up) bounds S from below (above). Where the ratio of terms is at most
+    1/2, the rest is at most the last term. From x^2 = 0.7 P on, 0 < 1 - erf x <= e^(-x^2) < 2^-P.
+    """
+    square = x * x  # with 2P fractional bits
+    if 10 * square >= 7 * P << 2 * P:
+        return (1 << P) - 1, 1 << P
+    W = 2 * P + P // 32 + 32  # S < e^(x^2) < 2^(1.01 P)
+    low = high = below = above = x << W - P
+    j = 1
+    while high > 1 or 4 * square > j + 2 << 2 * P:
+        j += 2
+        low, high = (low * square >> 2 * P - 1) // j, -((-high * square >> 2 * P - 1) // j)
+        below, above = below + low, above + high
+    small, large = exp_point(-square << W - 2 * P, W)
+    pi = constant("pi", W)
+    lo, hi = 2 * below * small // (isqrt(pi[1] << W) + 1), -(-2 * (above + high) * large // isqrt(pi[0] << W))
+    return lo >> W - P, min(-(-hi >> W - P), 1 << P)
+
+
+def sigmoid_wide(x: int, W: int) -> Interval:
+    """Enclose 1 / (1 + e^-x), or 1 less the value at -x for a negative x, so that no exponential is large."""
+    one = (1 << W, 1 << W)
+    value = divided(one, plus(one, exp_point(-abs(x), W)), W)
+    return value if x >= 0 else minus(one, value)
+
+
+def tan_wide(x: int, W: int) -> Interval | None:
+    """Enclose sin x / cos x, unless more bits are needed to see that cos x is not 0: its zeros are irrational."""
+    sin, cos = sine_point(x, W, 0), sine_point(x, W, 1)
+    return None if cos[0] <= 0 <= cos[1] else divided(sin, cos, W)
+
+
+def power_wide(b: Fraction, x: int, W: int) -> Interval:
+    """Enclose x^b = exp(b log x) for x > 0, and 0^b = 0 for b > 0; exp increases."""
+    low, high = sorted(log_point(x, W), reverse=b < 0) if x else (0, 0)
+    lo, hi = neighbours(low * b.numerator, b.denominator)[0], neighbours(high * b.numerator, b.denominator)[1]
+    return (exp_point(lo, W)[0], exp_point(hi, W)[1]) if x else (0, 0)
+
+
+def refined(function: Callable[[int, int], Interval | None], x: int, P: int) -> Interval:
+    """Enclose a function by its enclosure with more fractional bits, until the answer is narrow."""
+    W = P + 16
+    while True:
+        wide = function(x << W - P, W)
+        if wide is not None:
+            lo, hi = outward(wide, W - P)
+            if hi - lo <= 2:
+                return lo, hi
+        W *= 2
+
+
+POINT: dict[str, Callable[[int, int], Interval]] = {
+    "exp": exp_point,
+    "log": log_point,
+    "sqrt": sqrt_point,
+    "atan": lambda x, P: atan_point(x, P) if x >= 0 else minus((0, 0), atan_point(-x, P)),
+    "erf": lambda x, P: erf_point(x, P) if x >= 0 else minus((0, 0), erf_point(-x, P)),
+    "tan": partial(refined, tan_wide),
+    "sigmoid": partial(refined, sigmoid_wide),
+    "tanh": partial(refined, lambda x, W: minus(sigmoid_wide(2 * x, W), sigmoid_wide(-2 * x, W))),
+    "sinh": partial(refined, lambda x, W: outward(minus(exp_point(x, W), exp_point(-x, W)), 1)),
+    "cosh": partial(refined, lambda x, W: outward(plus(exp_point(x, W), exp_point(-x, W)), 1)),
+}
+
+
+@lru_cache(maxsize=1 << 14)
+def point(name: str | Fraction, x: int, P: int) -> Interval:
+    """Enclose a function, or a power with a rational exponent that is no integer, at x 2^-P; remembered."""
+    return refined(partial(power_wide, name), x, P) if isinstance(name, Fraction) else POINT[name](x, P)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Exact numbers
+
+NUMBER = re.compile(
+    r"(-?)(?:0x([0-9a-fA-F]+)(?:\.([0-9a-fA-F]+))?p([+-]?[0-9]+)"
+    r"|([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?|([0-9]+)/([0-9]+))"
+)
+
+
+def integer(digits: str) -> int:
+    """Read decimal digits in pieces, because Python refuses to convert long strings."""
+    value = 0
+    for start in range(0, len(digits), 600):
+        piece = digits[start : start + 600]
+        value = value * 10 ** len(piece) + int(piece)
+    return value
+
+
+def rational(text: str, where: str, limits: Limits) -> Fraction:
+    """Return the rational that a number spells: hexadecimal, decimal or a ratio."""
+    require(len(text) <= limits.number, "limit", f"{where}: number of {len(text)} characters")
+    match = NUMBER.fullmatch(text)
+    if match is None:
+        raise Rejected("malformed", f"{where}: no exact number: {printable(text)}")
+    sign, hex_whole, hex_part, hex_exponent, whole, part, exponent, top, bottom = match.groups(default="")
+    if bottom:
+        require(bottom.strip("0") != "", "malformed", f"{where}: denominator 0")
+        value = Fraction(integer(top), integer(bottom))
+    else:
+        written = (hex_exponent or exponent).lstrip("+")
+        size = integer(written.lstrip("-"))
+        require(size <= limits.exponent, "limit", f"{where}: an exponent is too large")
+        base, digits = (2, int(hex_whole + hex_part, 16)) if hex_whole else (10, integer(whole + part))
+        shift = (-size if written.startswith("-") else size) - 4 * len(hex_part) - len(part)
+        value = Fraction(digits * base**shift) if shift >= 0 else Fraction(digits, base**-shift)
+    return -value if sign else value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Interval arithmetic: each operation returns its exact range over the operands, rounded outward to P fractional bits.
+# A condition is an interval of the integers 0 and 1: (1, 1) is true on the whole box, (0, 0) false, (0, 1) undecided.
+
+
+def absolute(x: Interval) -> Interval:
+    """Return |x|, whose least value is 0 when x meets 0."""
+    lo, hi = x
+    return (lo, hi) if lo >= 0 else (-hi, -lo) if hi <= 0 else (0, max(-lo, hi))
+
+
+class Arithmetic:
+    """The operations of the target language on intervals with P fractional bits."""
+
+    def __init__(self, P: int, limits: Limits) -> None:
+        """Fix the precision, and name the operations as the parser does."""
+        self.P, self.limits = P, limits
+        self.operations: dict[str, Callable[..., Interval]] = {
+            **{name: partial(self.increasing, name) for name in POINT},
+            "cosh": lambda x: self.increasing("cosh", absolute(x)),  # even, and increases with |x|
+            "sin": partial(self.wave, 0),
+            "cos": partial(self.wave, 1),
+            "+": plus,
+            "-": minus,
+            "neg": partial(minus, (0, 0)),
+            "*": lambda x, y: times(x, y, P),
+            "/": lambda x, y: divided(x, y, P),
+            "abs": absolute,
+            "sign": lambda x: (((x[0] > 0) - (x[0] < 0)) << P, ((x[1] > 0) - (x[1] < 0)) << P),
+            "floor": lambda x: (x[0] >> P << P, x[1] >> P << P),
+            "min": lambda *xs: (min(lo for lo, _ in xs), min(hi for _, hi in xs)),
+            "max": lambda *xs: (max(lo for lo, _ in xs), max(hi for _, hi in xs)),
+            "pi": lambda: constant("pi", P),
+            "e": lambda: exp_point(1 << P, P),
+            "<": lambda x, y: (int(x[1] < y[0]), int(x[0] < y[1])),
+            "<=": lambda x, y: (int(x[1] <= y[0]), int(x[0] <= y[1])),
+            "not": partial(minus, (1, 1)),
+            "and": lambda x, y: (x[0] & y[0], x[1] & y[1]),
+            "or": lambda x, y: (x[0] | y[0], x[1] | y[1]),
+            "where": lambda _, *taken: (min(lo for lo, _ in taken), max(hi for _, hi in taken)),
+        }
+
+    def increasing(self, name: str, x: Interval) -> Interval:
+        """Enclose an increasing function by its values at the ends, where it is defined on all between."""
+        lo, hi = x
+        if name in ("log", "sqrt"):
+            require(lo > 0 or (lo == 0 and name == "sqrt"), "undefined", f"the argument of {name} may be out of range")
+        elif name == "tan":  # increasing between its poles, which are the odd multiples of pi/2
+            multiples = range(quadrant(lo, self.P) + 1, quadrant(hi, self.P) + 1)
+            require(not any(n % 2 for n in multiples[:2]), "undefined", "the argument of tan may be a pole")
+        elif name in ("exp", "sinh", "cosh"):  # e^|x| < 2^(3/2 |x|)
+            size = max(hi, -lo if name == "sinh" else 0)
+            require(3 * size >> self.P + 1 < self.limits.magnitude, "limit", f"{name} grows too large")
+        return point(name, lo, self.P)[0], point(name, hi, self.P)[1]
+
+    def wave(self, turn: int, x: Interval) -> Interval:
+        """Enclose sin(x + turn pi/2): by its ends, and by 1 or -1 where a crest or a trough n pi/2 lies in x."""
+        first, last = quadrant(x[0], self.P) + 1, quadrant(x[1], self.P)  # the n with lo < n pi/2 <= hi
+        inside = {(n + turn) % 4 for n in range(first, min(last, first + 3) + 1)}
+        (a, b), (c, d) = sine_point(x[0], self.P, turn), sine_point(x[1], self.P, turn)
+        return -1 << self.P if 3 in inside else min(a, c), 1 << self.P if 1 in inside else max(b, d)
+
+    def power(self, b: Fraction, x: Interval) -> Interval:
+        """Enclose x^b for a rational b: an even power is one of |x|; else it is monotone on each side of 0."""
+        n, P = b.numerator, self.P
+        bits = abs(b) * (P + max(end.bit_length() for end in x))
+        if b.denominator == 1:
+            require(n >= 0 or not x[0] <= 0 <= x[1], "undefined", "the base of a negative power may be 0")
+            require(bits <= self.limits.power, "limit", "an integer power is too long")
+            ends = [self.integer_power(end, n) for end in (absolute(x) if n % 2 == 0 else x)]
+        else:
+            require(x[0] > 0 or (x[0] == 0 and n > 0), "undefined", "the base of a power may be out of range")
+            require(bits <= self.limits.magnitude, "limit", "a power is too long")
+            ends = [point(b, end, P) for end in x]
+        return min(lo for lo, _ in ends), max(hi for _, hi in ends)
+
+    def integer_power(self, x: int, n: int) -> Interval:
+        """Enclose x^n, x not 0 if n < 0: the power of the integer is exact, and one shift or division rounds it."""
+        if n > 0:
+            return outward((x**n, x**n), self.P * (n - 1))
+        return neighbours(1 << self.P * (1 - n), x**-n)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Expressions: the target is parsed to a list of nodes, operands first and equal subexpressions once.
+
+# How tightly binary operations bind. Those of one level group to the left, ** to the right; `not` comes between `and`
+# and the comparisons, and a sign binds less tightly than **.
+BINDING = {"or": 1, "and": 2, "<": 4, "<=": 4, ">": 4, ">=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "**": 7}
+NOT_OPERAND, SIGN_OPERAND = 4, 7
+CONDITIONS = {"<", "<=", "and", "or", "not"}
+ARITY = dict.fromkeys([*POINT, "sin", "cos", "abs", "sign", "floor"], 1) | {"where": 3, "min": 2, "max": 2}
+EXACT: dict[str, Callable[..., Fraction]] = {"neg": neg, "+": add, "-": sub, "*": mul, "/": truediv}
+TOKEN = re.compile(
+    r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_][A-Za-z_0-9]*|\*\*|[<>]=?|[-+*/()\[\],]"
+)
+
+
+class Node(NamedTuple):
+    """An operation on earlier nodes; `value` is the number, the exponent of a power, or the entry of the input."""
+
+    op: str
+    args: tuple[int, ...]
+    value: Fraction
+    varies: bool  # with the input
+
+
+class Target:
+    """The nodes of a target, and for each of its entries the number of a node.
+
+    It is read by precedence. A condition is an expression of another type, so that nothing needs a second try.
+    """
+
+    def __init__(self, text: str, inputs: tuple[int, int], limits: Limits) -> None:
+        """Cut the text into tokens, the next one last in the list; read a number, '[' numbers ']' or '[' rows ']'."""
+        require(len(text) <= limits.target, "limit", f"target of {len(text)} characters")
+        self.inputs, self.limits, self.depth = inputs, limits, 0
+        self.nodes: list[Node] = []
+        self.known: dict[Node, int] = {}
+        self.tokens: list[str] = []
+        at = 0
+        while at < len(text):
+            match = TOKEN.match(text, at)
+            require(match is not None or text[at] in " \t\r\n", "target", f"unexpected {printable(text[at])} at {at}")
+            self.tokens += [match.group()] if match else []
+            at = match.end() if match else at + 1
+        self.tokens = ["", *reversed(self.tokens)]
+        if self.tokens[-1] != "[":
+            self.outputs = [[self.number()]]
+        elif self.tokens[-2] != "[":
+            self.outputs = [[entry] for entry in self.listed("[]", self.number)]
+        else:
+            self.outputs = self.listed("[]", lambda: self.listed("[]", self.number))
+        require(self.tokens[-1] == "", "target", f"unexpected {printable(self.tokens[-1])}")
+        require(len({len(row) for row in self.outputs}) == 1, "target", "rows of different lengths")
+
+    def take(self, expected: str = "") -> str:
+        """Step over the next token, which must be the expected one if any."""
+        token = self.tokens[-1]
+        require(token != "", "target", f"it ends before {expected or 'an expression'}")
+        require(expected in ("", token), "target", f"{printable(token)} where {expected} belongs")
+        return self.tokens.pop()
+
+    def listed(self, brackets: str, item: Callable[[], T]) -> list[T]:
+        """Read item (',' item)* in brackets."""
+        self.take(brackets[0])
+        items = [item()]
+        while self.tokens[-1] == ",":
+            self.take()
+            items.append(item())
+        self.take(brackets[1])
+        return items
+
+    def number(self) -> int:
+        """Read an expression that is no condition."""
+        index = self.expression()
+        require(self.nodes[index].op not in CONDITIONS, "target", "a condition is no value")
+        return index
+
+    def expression(self, binding: int = 0) -> int:
+        """Read operand (operation operand)* for the operations that bind at least as tightly as asked."""
+        self.depth += 1
+        require(self.depth <= self.limits.nesting, "limit", "the target is nested too deeply")
+        left = self.operand()
+        middle = None  # the operand b of a < b < c, which means a < b and b < c
+        while BINDING.get(self.tokens[-1], -1) >= binding:
+            op = self.take()
+            right = self.expression(BINDING[op] + (op != "**"))
+            if op[0] in "<>":
+                ends = (left if middle is None else middle, right)
+                link = self.node(op.replace(">", "<"), *(ends if op[0] == "<" else ends[::-1]))
+                left, middle = link if middle is None else self.node("and", left, link), right
+            else:
+                left = self.power(left, right) if op == "**" else self.node(op, left, right)
+        self.depth -= 1
+        return left
+
+    def operand(self) -> int:
+        """Read 'not', a sign, parentheses, a number, a constant, a call or a variable."""
+        token = self.take()
+        if token == "not":
+            return self.node("not", self.expression(NOT_OPERAND))
+        if token in ("+", "-"):
+            index = self.node("neg", self.expression(SIGN_OPERAND))
+            return index if token == "-" else self.node("neg", index)
+        if token == "(":
+            index = self.expression()
+            self.take(")")
+            return index
+        if token[0] in ".0123456789":  # 1. and .5 are spelled 01.0 and 0.50
+            mantissa, e, exponent = token.lower().partition("e")
+            spelled = f"0{mantissa}{'0' if '.' in mantissa else ''}{e}{exponent}"
+            return self.node("number", value=rational(spelled, "statement.target", self.limits))
+        if token in ("pi", "e"):
+            return self.node(token)
+        if token not in ARITY:
+            return self.variable(token)
+        args = self.listed("()", self.expression)
+        fits = len(args) == ARITY[token] or (token in ("min", "max") and len(args) > 2)
+        require(fits, "target", f"{token} of {len(args)} arguments")
+        return self.node(token, *args)
+
+    def variable(self, name: str) -> int:
+        """Read x, xK or X[i,j]: an entry of the input, numbered row by row."""
+        rows, columns = self.inputs
+        if name == "X":
+            indices = self.listed("[]", self.take)
+            name = printable(f"X[{','.join(indices)}]")
+            places = [int(index) for index in indices if re.fullmatch("[0-9]{1,9}", index)]
+            require(len(indices) == len(places) == 2, "target", f"{name} is no entry")
+            entry, inside = places[0] * columns + places[1], places[0] < rows and places[1] < columns
+        else:
+            require(re.fullmatch("x[0-9]{0,9}", name) is not None, "target", f"unknown name {printable(name)}")
+            entry = int(name[1:] or "0")
+            inside = entry < rows * columns and (name != "x" or rows * columns == 1)
+        require(inside, "shape", f"statement.target: {name} for an input of shape {rows} x {columns}")
+        return self.node("input", value=Fraction(entry))
+
+    def power(self, base: int, exponent: int) -> int:
+        """Make the node of a ** b: a power for a literal b, and exp(b log a) otherwise."""
+        a, b = self.nodes[base], self.nodes[exponent]
+        if b.op != "number":
+            return self.node("exp", self.node("*", exponent, self.node("log", base)))
+        n = b.value.numerator
+        if a.op != "number" or b.value.denominator != 1 or abs(n) > 10000 or (n < 0 and a.value == 0):
+            return self.node("power", base, value=b.value)
+        size = max(a.value.numerator.bit_length(), a.value.denominator.bit_length())
+        require(size * abs(n) <= self.limits.exact, "limit", "a literal of the target is too long")
+        return self.node("number", value=a.value**n)
+
+    def node(self, op: str, *args: int, value: Fraction = Fraction(0)) -> int:
+        """Return the number of a node, always the same for the same node; the operands must be of the right types.
+
+        Literals, which are made of numbers alone, are evaluated exactly, so that each is one node.
+        """
+        operands = [self.nodes[arg] for arg in args]
+        wanted = [op in ("and", "or", "not") or (op == "where" and n == 0) for n in range(len(args))]
+        fits = wanted == [operand.op in CONDITIONS for operand in operands]
+        require(fits, "target", f"a condition where a number belongs, or a number for a condition, in {op}")
+        literal = op in EXACT and all(operand.op == "number" for operand in operands)
+        if literal and not (op == "/" and operands[1].value == 0):
+            op, args, value = "number", (), EXACT[op](*[operand.value for operand in operands])
+        size = max(value.numerator.bit_length(), value.denominator.bit_length())
+        require(size <= self.limits.exact, "limit", "a literal of the target is too long")
+        key = Node(op, args, value, op == "input" or any(operand.varies for operand in operands))
+        if key not in self.known:
+            self.known[key] = len(self.nodes)
+            self.nodes.append(key)
+        return self.known[key]
+
+
+class Evaluator(Arithmetic):
+    """Encloses the nodes of a target over boxes of the input, in order; those that do not vary only once."""
+
+    def __init__(self, target: Target, P: int, limits: Limits) -> None:
+        """Pair the nodes with their operations; an input has none."""
+        super().__init__(P, limits)
+        self.large = 1 << P + limits.magnitude
+        self.steps = []
+        for op, args, value, varies in target.nodes:
+            operation = partial(self.power, value) if op == "power" else self.operations.get(op)
+            self.steps.append(
+                (op, args, int(value), varies, partial(enclose, value, P) if op == "number" else operation)
+            )
+        self.values: list[Interval | None] = [None] * len(self.steps)  # None: no value on the whole box, because of ...
+        self.failures: dict[int, Rejected] = {}
+
+    def enclosures(self, box: Sequence[Interval], outputs: Sequence[int]) -> list[Interval]:
+        """Enclose some nodes over a box, or reject one that is not proved to be defined."""
+        values = self.values
+        for index, (op, args, entry, varies, operation) in enumerate(self.steps):
+            if operation is None:
+                values[index] = box[entry]
+                continue
+            if not varies and values[index] is not None:
+                continue
+            if op == "where" and values[args[0]] in ((0, 0), (1, 1)):  # only the branch taken needs to be defined
+                args = (args[0], args[1] if values[args[0]] == (1, 1) else args[2])
+            operands = [values[arg] for arg in args]
+            try:
+                if None in operands:
+                    raise self.failures[args[operands.index(None)]]
+                lo, hi = values[index] = operation(*operands)
+                require(-self.large < lo and hi < self.large, "limit", "a value of the target grows too large")
+            except Rejected as failure:
+                values[index], self.failures[index] = None, failure
+        result = []
+        for output in outputs:
+            value = values[output]
+            if value is None:
+                raise self.failures[output]
+            result.append(value)
+        return result
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The certificate: JSON and its types
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make the dictionary of a JSON object, which must not have duplicate keys."""
+    require(len(dict(pairs)) == len(pairs), "malformed", f"duplicate key among {printable(str([k for k, _ in pairs]))}")
+    return dict(pairs)
+
+
+def whole(text: str) -> int:
+    """Read a JSON number, which must be an integer of a sensible length."""
+    require(re.fullmatch("-?[0-9]+", text) is not None, "malformed", f"JSON number {printable(text)} is no integer")
+    require(len(text) <= 20, "limit", f"JSON integer of {len(text)} characters")
+    return int(text)
+
+
+def read_at_most(read: Callable[[int], bytes], most: int) -> bytes:
+    """Read to the end, piece by piece, and reject what is longer than the limit."""
+    pieces, length = [], 0
+    while piece := read(1 << 20):
+        length += len(piece)
+        require(length <= most, "limit", f"document of more than {most} bytes")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def read_document(data: bytes, limits: Limits) -> Any:
+    """Decompress, decode and parse the document."""
+    require(len(data) <= limits.document, "limit", f"document of more than {limits.document} bytes")
+    try:
+        if data[:2] == b"\x1f\x8b":
+            data = read_at_most(gzip.GzipFile(fileobj=BytesIO(data)).read, limits.document)
+        text = data.decode("utf-8")
+        return json.loads(text, object_pairs_hook=unique, parse_int=whole, parse_float=whole, parse_constant=whole)
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise Rejected("malformed", f"not a JSON document: {printable(str(error))}") from None
+
+
+def typed(value: Any, kind: type, where: str) -> Any:
+    """Return a value of a JSON type (true and false are no integers); `where` names its place in the document."""
+    names = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
+    require(type(value) is kind, "malformed", f"{where}: not {names[kind]}")
+    return value
+
+
+def items_of(value: Any, length: int, where: str) -> list[Any]:
+    """Return the items of a list whose length the format fixes."""
+    require(len(typed(value, list, where)) == length, "malformed", f"{where}: not a list of {length}")
+    return list(value)
+
+
+def fields_of(value: Any, where: str, *names: str) -> list[Any]:
+    """Return the values of an object with exactly these keys."""
+    for name in (*names, *typed(value, dict, where)):
+        problem = "no key" if name in names else "unknown key"
+        require(name in names and name in value, "malformed", f"{where}: {problem} {printable(name)}")
+    return [value[name] for name in names]
+
+
+def kind_of(value: Any, where: str, key: str, *supported: str) -> str:
+    """Return the kind of an object, on which its other keys depend."""
+    require(key in typed(value, dict, where), "malformed", f"{where}: no key {key}")
+    name = str(typed(value[key], str, f"{where}.{key}"))
+    require(name in supported, "unsupported", f"{where}.{key}: {printable(name)}")
+    return name
+
+
+def count_of(value: Any, where: str, least: int, most: int) -> int:
+    """Return an integer from least to the limit most."""
+    number = int(typed(value, int, where))
+    require(number >= least, "malformed", f"{where}: {number} is less than {least}")
+    require(number <= most, "limit", f"{where}: {number} is more than {most}")
+    return number
+
+
+class Reader:
+    """Reads the exact numbers of the document and its matrices, within what the limits allow for all together."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Start with the whole allowance."""
+        self.limits, self.left = limits, limits.size
+
+    def spend(self, bits: int) -> None:
+        """Count bits against the allowance."""
+        self.left -= bits
+        require(self.left >= 0, "limit", "the numbers of the document are too large together")
+
+    def number(self, value: Any, where: str) -> Fraction:
+        """Return the rational that a string spells."""
+        number = rational(typed(value, str, where), where, self.limits)
+        self.spend(number.numerator.bit_length() + number.denominator.bit_length() + 64)
+        return number
+
+    def row(self, value: Any, width: int, where: str) -> Row:
+        """Return a row of numbers, or the number that fills it."""
+        if not isinstance(value, list):
+            return self.number(value, where)
+        require(len(value) == width, "shape", f"{where}: {len(value)} numbers instead of {width}")
+        return [self.number(number, where) for number in value]
+
+    def matrix(self, value: Any, where: str, height: int | None = None, width: int | None = None) -> list[Row]:
+        """Return a matrix of a given height and width as rows; one without listed entries is the constant 0."""
+        by_rows = "rows" in typed(value, dict, where)
+        shape, content = fields_of(value, where, "shape", "rows" if by_rows else "entries")
+        r, c = [count_of(side, f"{where}.shape", 1, self.limits.side) for side in items_of(shape, 2, f"{where}.shape")]
+        require(height in (None, r) and width in (None, c), "shape", f"{where}: {r} x {c}, not {height} x {width}")
+        typed(content, list, where)
+        if by_rows:
+            require(len(content) == r, "shape", f"{where}: {len(content)} rows instead of {r}")
+            return [self.row(row, c, f"{where}.rows[{i}]") for i, row in enumerate(content)]
+        self.spend(64 * r)
+        rows: list[Row] = [Fraction(0)] * r
+        given: set[tuple[int, int]] = set()
+        for n, item in enumerate(content):
+            place = f"{where}.entries[{n}]"
+            *indices, number = items_of(item, 3, place)
+            i, j = [count_of(index, place, 0, self.limits.side) for index in indices]
+            require(i < r and j < c, "shape", f"{place}: outside the matrix")
+            require((i, j) not in given, "malformed", f"{place}: a place is given twice")
+            given.add((i, j))
+            row = rows[i]
+            if not isinstance(row, list):
+                self.spend(64 * c)
+                row = rows[i] = [Fraction(0)] * c
+            row[j] = self.number(number, place)
+        return rows
+
+    def domain(self, value: Any, entries: int) -> list[Side]:
+        """Return the sides of the box."""
+        (box,) = fields_of(value, "statement.domain", "box")
+        fits = len(typed(box, list, "statement.domain.box")) == entries
+        require(fits, "shape", f"statement.domain.box: {len(box)} sides for {entries} entries of the input")
+        sides = []
+        for k, side in enumerate(box):
+            where = f"statement.domain.box[{k}]"
+            lo, hi = [self.number(end, where) for end in items_of(side, 2, where)]
+            require(lo <= hi, "domain", f"{where}: lo > hi")
+            sides.append((lo, hi))
+        return sides
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reduction: exact rational arithmetic, from the matrices to scores and values
+
+ONE = -1  # the constant monomial, beside the entries 0, 1, ... of the input
+Forms = dict[int, list[Row]]  # a matrix affine in the input: for each monomial its coefficients, token by token
+
+
+def entry(row: Row, i: int) -> Fraction:
+    """Return an entry of a row."""
+    return row[i] if isinstance(row, list) else row
+
+
+def vanishes(row: Row) -> bool:
+    """Tell whether a row is 0."""
+    return not any(row) if isinstance(row, list) else row == 0
+
+
+def combined(weights: Sequence[Fraction], rows: Sequence[Row], limits: Limits) -> Row:
+    """Return the sum of weights times rows, exactly; constant rows stay constant."""
+    fill, total = Fraction(0), None
+    for weight, row in zip(weights, rows, strict=True):
+        if isinstance(row, Fraction):
+            fill += weight * row
+        elif weight:
+            part = row if weight == 1 else [weight * number if number else number for number in row]
+            total = part if total is None else [a + b if b else a for a, b in zip(total, part, strict=True)]
+            size = max(max(number.numerator.bit_length(), number.denominator.bit_length()) for number in total)
+            require(size <= limits.exact, "limit", "the exact numbers of the reduction grow too long")
+    if total is None:
+        return fill
+    return [number + fill for number in total] if fill else total
+
+
+class Head:
+    """T_j(x) = sum of softmax_i(s_ij(x)) v_i: the values of all tokens, and for each output column the scores.
+
+    Fixed entries of the input are replaced by their values, so that scores are to be affine, and values constant, in
+    the free ones.
+    """
+
+    def __init__(self, value: Any, domain: Any, reader: Reader) -> None:
+        """Read Z = sum of P X Q + R, W_K, W_Q, W_V and W_O; reduce Z, keys and values to affine forms of the input."""
+        where = "statement.attention"
+        kind_of(value, where, "kind", "self")
+        names = ("input_shape", "linear", "R", "W_K", "W_Q", "W_V", "W_O")
+        _, shape, terms, R, W_K, W_Q, W_V, W_O = fields_of(value, where, "kind", *names)
+        self.limits = reader.limits
+        d, n = [count_of(side, where, 1, self.limits.inputs) for side in items_of(shape, 2, f"{where}.input_shape")]
+        require(d * n <= self.limits.inputs, "limit", f"{where}.input_shape: more than {self.limits.inputs} entries")
+        self.inputs = d, n
+        self.box = reader.domain(domain, d * n)
+        rows = reader.matrix(R, f"{where}.R")
+        height, self.tokens = R["shape"]
+        keys = reader.matrix(W_K, f"{where}.W_K", None, height)
+        queries = reader.matrix(W_Q, f"{where}.W_Q", len(keys), height)
+        values = reader.matrix(W_V, f"{where}.W_V", None, height)
+        self.selected = self.columns(reader.matrix(W_O, f"{where}.W_O", self.tokens), W_O["shape"][1])
+        linear = []
+        for h, term in enumerate(typed(terms, list, f"{where}.linear")):
+            P, Q = fields_of(term, f"{where}.linear[{h}]", "P", "Q")
+            P = reader.matrix(P, f"{where}.linear[{h}].P", height, d)
+            linear.append((P, reader.matrix(Q, f"{where}.linear[{h}].Q", n, self.tokens)))
+
+        Z: Forms = {ONE: rows}
+        for k, (lo, hi) in enumerate(self.box):  # entry (a, b) of X adds P[:, a] Q[b, :]
+            a, b = divmod(k, n)
+            factors = [Q[b] for _, Q in linear]
+            part = [combined([entry(P[r], a) for P, _ in linear], factors, self.limits) for r in range(height)]
+            if lo < hi:
+                Z[k] = part
+            else:
+                Z[ONE] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[ONE], part, strict=True)]
+        self.keys = self.applied(keys, Z)
+        self.queries = [self.applied(queries, {k: [entry(row, q) for row in Z[k]] for k in Z}) for q in self.selected]
+        forms = self.applied(values, Z)
+        self.values = forms.pop(ONE)
+        for k, form in forms.items():
+            require(all(map(vanishes, form)), "unsupported", f"{where}: values depend on entry {k} of the input")
+
+    def columns(self, W_O: list[Row], width: int) -> list[int]:
+        """Return the column of Z that each column of W_O selects."""
+        selected: list[list[int]] = [[] for _ in range(width)]
+        for i, row in enumerate(W_O):
+            for j in range(width) if row else ():
+                require(entry(row, j) in (0, 1), "shape", f"statement.attention.W_O: entry [{i}, {j}] is not 0 or 1")
+                selected[j] += [i] if entry(row, j) else []
+        for j, ones in enumerate(selected):
+            require(len(ones) == 1, "shape", f"statement.attention.W_O: column {j} selects {len(ones)} columns")
+        return [ones[0] for ones in selected]
+
+    def applied(self, W: list[Row], forms: Forms) -> Forms:
+        """Return W times a matrix."""
+        return {
+            k: [combined([entry(row, i) for i in range(len(rows))], rows, self.limits) for row in W]
+            for k, rows in forms.items()
+        }
+
+    def scores(self, j: int) -> dict[int, Row]:
+        """Return the scores of output column j, keys times query: the biases, and the slopes for each entry."""
+        terms: dict[tuple[int, int], tuple[list[Fraction], list[Row]]] = {}
+        for k, rows in self.keys.items():
+            for other, weights in self.queries[j].items():
+                term = terms.setdefault((min(k, other), max(k, other)), ([], []))
+                term[0].extend(entry(weight, 0) for weight in weights)
+                term[1].extend(rows)
+        result = {}
+        for (k, other), (factors, rows) in terms.items():
+            row = combined(factors, rows, self.limits)
+            if k == ONE:
+                result[other] = row
+            else:
+                message = f"statement.attention: the scores of column {j} have a product of entries {k} and {other}"
+                require(vanishes(row), "unsupported", message)
+        return result
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The paving proof
+
+Box = list[tuple[int, int, int, int]]  # for each side its outward ends lo, hi, and its place: part `index` of 2^`level`
+Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and for each axis the slopes
+
+
+def rounded(row: Row, tokens: int, P: int) -> tuple[list[int], int]:
+    """Round numbers down to P fractional bits; also return 1 if one of them moved, else 0."""
+    pairs = [divmod(number.numerator << P, number.denominator) for number in (row if isinstance(row, list) else [row])]
+    floors = [floor for floor, _ in pairs]
+    return floors if isinstance(row, list) else floors * tokens, int(any(rest for _, rest in pairs))
+
+
+class Paving:
+    """The proof of |target - T| <= bound for one output column, from its split tree.
+
+    Scores are integers with 2P + 1 fractional bits. `centres` holds bias + sum of slope (lo + hi): with slopes of P
+    bits, that is a score at the centre of the box. `radii` holds the sum of |slope - slope of r| (hi - lo). Over the
+    box s_i - s_r lies within centre_i - centre_r +- (radius_i + slack). The slack pays for the rounding of the weights:
+    each is rounded down by less than a unit, so the difference of two is off by less than a unit.
+    """
+
+    def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
+        """Round scores, values and bound to P fractional bits, each to the safe side."""
+        self.head, self.j, self.P, self.silence = head, j, P, silence
+        self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in head.box]
+        scores = head.scores(j)
+        biases, moved = rounded(scores.pop(ONE), head.tokens, P)
+        self.slack = moved << P + 1
+        self.all: Tokens = [list(range(head.tokens)), [bias << P + 1 for bias in biases]]
+        self.axes = []
+        for axis, row in scores.items():
+            if isinstance(row, list):  # else the slope is the same for all tokens and cancels
+                slopes, moved = rounded(row, head.tokens, P)
+                self.slack += 2 * moved * max(-self.root[axis][0], self.root[axis][1])
+                self.all.append(slopes)
+                self.axes.append(axis)
+        self.silent = silence * constant("ln2", 2 * P + 1)[1] + self.slack
+        self.values = [rounded(row, head.tokens, P) for row in head.values]
+        self.spans = [(min(values), max(values) + moved) for values, moved in self.values]
+        self.bound = enclose(bound, P)[0]
+        self.evaluator = Evaluator(target, P, head.limits)
+        self.outputs = [row[j] for row in target.outputs]
+
+    def check(self, tree: str) -> int:
+        """Walk the tree in preorder, prove every leaf, and return their number."""
+        stack = [(self.root, self.all)]
+        leaves = 0
+        for at, mark in enumerate(tree):
+            require(len(stack) > 0, "tree", f"column {self.j}: the tree ends before character {at}")
+            box, tokens = stack.pop()
+            tokens, centres, radii = self.without_silent(box, tokens)
+            if mark == ".":
+                self.prove_leaf(leaves, box, tokens, centres, radii)
+                leaves += 1
+            else:
+                lower, upper = self.halves(box, mark, at)
+                stack += [(upper, tokens), (lower, tokens)]
+        require(not stack, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
+        return leaves
+
+    def halves(self, box: Box, mark: str, at: int) -> tuple[Box, Box]:
+        """Halve a box at the exact midpoint, which each half gets rounded outward."""
+        axis = "0123456789abcdefghijklmnopqrstuvwxyz".find(mark)
+        require(0 <= axis < len(box), "tree", f"column {self.j}: character {at}, {printable(mark)}, is no axis")
+        lo, hi, index, level = box[axis]
+        require(level < self.head.limits.depth, "limit", f"column {self.j}: character {at}: an axis is split too often")
+        start, stop = self.head.box[axis]
+        low, high = enclose(start + (stop - start) * Fraction(2 * index + 1, 2 << level), self.P)
+        lower, upper = box.copy(), box.copy()
+        lower[axis], upper[axis] = (lo, high, 2 * index, level + 1), (low, hi, 2 * index + 1, level + 1)
+        return lower, upper
+
+    def radii(self, box: Box, tokens: Tokens, r: int) -> list[int]:
+        """Return how far the difference of each score to that of token r (its place in the lists) varies."""
+        total = [0] * len(tokens[0])
+        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
+            width, slope = box[axis][1] - box[axis][0], slopes[r]
+            total = [t + abs(a - slope) * width for t, a in zip(total, slopes, strict=True)]
+        return total
+
+    def without_silent(self, box: Box, tokens: Tokens) -> tuple[Tokens, list[int], list[int]]:
+        """Drop the tokens that are silent beside the best one at the centre; return the others, centres and radii."""
+        centres = tokens[1]
+        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
+            twice = box[axis][0] + box[axis][1]
+            centres = [t + a * twice for t, a in zip(centres, slopes, strict=True)]
+        best = max(centres)
+        radii = self.radii(box, tokens, centres.index(best))
+        kept = [t + radius > best - self.silent for t, radius in zip(centres, radii, strict=True)]
+        if all(kept):
+            return tokens, centres, radii
+        tokens = [list(compress(numbers, kept)) for numbers in tokens]
+        return tokens, list(compress(centres, kept)), list(compress(radii, kept))
+
+    def prove_leaf(self, leaf: int, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+        """Prove |target - T| <= bound on a box for all entries of the column: the score box rule."""
+        dropped = self.head.tokens - len(tokens[0])
+        try:
+            enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
+            for row, (low, high) in enumerate(enclosures):
+                values, moved = self.values[row]  # v_i lies in [value, value + moved]
+                least, greatest = self.spans[row]
+                active = [values[i] for i in tokens[0]]
+                spread = max(high - least, greatest - low)  # G: |target - v_i| for any token
+                e = self.bound + (-dropped * spread >> self.silence)  # bound - W G, rounded down
+                above, below = e + low - moved, e - high  # c_i is above - value and value + below
+                if above < max(active):
+                    c = [above - value for value in active]
+                    require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, f - T <= e")
+                if below + min(active) < 0:
+                    c = [value + below for value in active]
+                    require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, T - f <= e")
+        except Rejected as failure:
+            sides = " x ".join(f"[{about(lo, self.P)}, {about(hi, self.P)}]" for lo, hi, _, _ in box)
+            place = f"column {self.j}, leaf {leaf} on {printable(sides, 400)}"
+            raise Rejected(failure.reason, f"{place}: {failure.detail}") from None
+
+    def nonnegative(self, c: list[int], box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> bool:
+        """Tell whether the sum of c_i e^(s_i - s_r) is >= 0 for r the best token at the centre or one of the next."""
+        order = sorted(range(len(c)), key=lambda i: -centres[i])[: self.head.limits.references]
+        sums = (self.least_sum(c, centres, self.radii(box, tokens, r) if n else radii, r) for n, r in enumerate(order))
+        return any(least >= 0 for least in sums)
+
+    def least_sum(self, c: list[int], centres: list[int], radii: list[int], r: int) -> int:
+        """Bound the sum of c_i e^(d_i) from below, d_i = s_i - s_r anywhere in its range over the box; d_r = 0.
+
+        The least value is at the upper end of d_i where c_i < 0, and at the lower end where c_i >= 0; these terms are
+        left out once the sum is >= 0. An upper end beyond P + 64 outweighs all that scores below the best can add.
+        """
+        P, total, large = self.P, c[r] << self.P, self.P + 64 << self.P
+        for i, (number, centre, radius) in enumerate(zip(c, centres, radii, strict=True)):
+            if number < 0 and i != r:
+                d = -(centres[r] - centre - radius - self.slack >> P + 1)
+                if d > large:
+                    return -1
+                total += number * point("exp", d, P)[1]
+        for i, (number, centre, radius) in enumerate(zip(c, centres, radii, strict=True)):
+            if total < 0 < number and i != r:
+                d = centre - centres[r] - radius - self.slack >> P + 1
+                total += number * point("exp", min(d, large), P)[0]
+        return total
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The counterexample
+
+
+def violation(head: Head, target: Target, place: list[Fraction], r: int, j: int, P: int) -> Interval:
+    """Enclose target - T at a point, for entry [r, j]; the scores are exact, and relative to the best one."""
+    (value,) = Evaluator(target, P, head.limits).enclosures([enclose(x, P) for x in place], [target.outputs[r][j]])
+    scores = head.scores(j)
+    row = combined([Fraction(1) if k == ONE else place[k] for k in scores], list(scores.values()), head.limits)
+    exact = [entry(row, i) for i in range(head.tokens)]
+    best = max(exact)
+    top = bottom = (0, 0)
+    for i, score in enumerate(exact):
+        lo, hi = enclose(score - best, P)
+        weight = point("exp", lo, P)[0], point("exp", hi, P)[1]
+        top = plus(top, times(weight, enclose(entry(head.values[r], i), P), P))
+        bottom = plus(bottom, weight)  # at least 1, by the best score
+    return minus(value, divided(top, bottom, P))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The door
+
+
+def check_document(document: Any, limits: Limits) -> Finding:
+    """Check a certificate that has been parsed."""
+    version = typed(typed(document, dict, "certificate").get("format"), str, "format")
+    require(version == "attncert/1", "format", f"unknown format {printable(version)}")
+    document.pop("notes", None)
+    names = ("format", "statement", "statement_sha256", "evidence")
+    _, statement, seal, evidence = fields_of(document, "certificate", *names)
+    canonical = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    require(typed(seal, str, "statement_sha256") == digest, "digest", f"the statement has the digest {digest}")
+
+    text, domain, attention, claim = fields_of(statement, "statement", "target", "domain", "attention", "claim")
+    kind_of(claim, "statement.claim", "kind", "error")
+    kind_of(claim, "statement.claim", "norm", "inf")
+    _, _, eps = fields_of(claim, "statement.claim", "kind", "norm", "tolerance")
+    reader = Reader(limits)
+    tolerance = reader.number(eps, "statement.claim.tolerance")
+    require(tolerance > 0, "claim", "statement.claim.tolerance: not positive")
+    head = Head(attention, domain, reader)
+    target = Target(typed(text, str, "statement.target"), head.inputs, limits)
+    height, width = len(target.outputs), len(target.outputs[0])
+    fits = height == len(head.values) and width == len(head.selected)
+    require(fits, "shape", f"statement.target: {height} x {width}, not {len(head.values)} x {len(head.selected)}")
+    sides = " x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"])
+    summary = f"|{printable(text)} - T| <= {printable(eps)} on {printable(sides)}"
+
+    require(evidence is not None, "evidence", "a claim without evidence")
+    where = "evidence"
+    if kind_of(evidence, where, "kind", "paving", "counterexample") == "paving":
+        _, claimed, bits, k, trees = fields_of(evidence, where, "kind", "bound", "precision", "silence", "trees")
+        bound = reader.number(claimed, "evidence.bound")
+        require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
+        P = count_of(bits, "evidence.precision", 32, limits.precision)
+        silence = count_of(k, "evidence.silence", 1, limits.silence)
+        fits = len(typed(trees, list, "evidence.trees")) == width
+        require(fits, "tree", f"evidence.trees: {len(trees)} for {width} output columns")
+        nodes = sum(len(typed(tree, str, "evidence.trees")) for tree in trees)
+        require(nodes <= limits.nodes, "limit", f"evidence.trees: more than {limits.nodes} nodes")
+        leaves = sum(Paving(head, target, j, bound, P, silence).check(tree) for j, tree in enumerate(trees))
+        require(leaves > 0, "tree", "no leaf was checked")
+        return Finding("proved", digest, summary, claimed, 2 * leaves * height, leaves, head.tokens)
+    _, numbers, indices, bits = fields_of(evidence, where, "kind", "point", "entry", "precision")
+    place = [reader.number(x, "evidence.point") for x in typed(numbers, list, "evidence.point")]
+    require(len(place) == len(head.box), "shape", f"evidence.point: {len(place)} numbers, not {len(head.box)}")
+    inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, head.box, strict=True))
+    require(inside, "point", "evidence.point: outside the domain")
+    r, j = [count_of(index, "evidence.entry", 0, limits.side) for index in items_of(indices, 2, "evidence.entry")]
+    require(r < height and j < width, "shape", f"evidence.entry: no entry [{r}, {j}]")
+    P = count_of(bits, "evidence.precision", 32, limits.precision)
+    lo, hi = violation(head, target, place, r, j, P)
+    exceeds = Fraction(max(lo, -hi), 1 << P) > tolerance
+    require(exceeds, "point", f"target - T in [{about(lo, P)}, {about(hi, P)}] does not exceed the tolerance")
+    return Finding("refuted", digest, summary, eps, 1, 0, head.tokens, tuple(numbers), (r, j))
+
+
+def check_bytes(data: bytes, limits: Limits = Limits()) -> Finding:
+    """Check one certificate; raise Rejected, and nothing else, if it is not accepted."""
+    try:
+        return check_document(read_document(data, limits), limits)
+    except (RecursionError, MemoryError, OverflowError) as error:
+        raise Rejected("limit", f"the machine gave up: {type(error).__name__}") from None
+    except Rejected:
+        raise
+    except Exception as error:
+        raise Rejected("malformed", f"internal error: {type(error).__name__}: {printable(str(error))}") from error
+
+
+def check_file(path: str | PathLike[str], limits: Limits = Limits()) -> Finding:
+    """Check the certificate in a file; raise OSError if it cannot be read."""
+    with open(path, "rb") as stream:
+        data = read_at_most(stream.read, limits.document)
+    return check_bytes(data, limits)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check the files, print a line for each, and return the exit code."""
+    if not argv or any(argument.startswith("-") for argument in argv):
+        print("usage: python kernel.py FILE...", file=sys.stderr)
+        return 2
+    code = 0
+    for path in argv:
+        try:
+            found = check_file(path)
+        except (Rejected, OSError) as error:
+            verdict, line = ("rejected", str(error)) if isinstance(error, Rejected) else ("unreadable", error.strerror)
+        else:
+            verdict, line = found.verdict, f"{found.claim}; bound {printable(found.bound)}; {found.tokens} tokens; "
+            line += f"{found.leaves} leaves" if found.verdict == "proved" else f"at {printable(str(found.point))}"
+            line += f"; {found.obligations} obligations; sha256 {found.statement_sha256}"
+        code = max(code, {"proved": 0, "unreadable": 2}.get(verdict, 1))
+        stream = sys.stderr if verdict == "unreadable" else sys.stdout
+        print(f"{verdict} {printable(path, 1000)}: {line}", file=stream, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

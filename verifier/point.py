@@ -1,0 +1,87 @@
+"""The error at single points: estimates to look for violations, and a proved lower bound at one point."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from attncert.certificates.domain import Box
+from attncert.certificates.enclosure import enclose
+from attncert.certificates.evaluate import evaluate_float
+from attncert.certificates.interval import down, up
+from attncert.certificates.target import Target
+from attncert.verifier.head import UNIT, FloatArray, FloatHead
+from attncert.verifier.paving import EXP_ERROR
+
+SAMPLE_WORK = 1 << 21
+"""Points times tokens that are spent on looking for a violation before a proof is tried."""
+
+MAX_POINTS = 4096
+
+
+def sample_points(box: Box, tokens: int) -> FloatArray:
+    """Points of the box to look at first, (points, m): its corners and a low-discrepancy set, fewer for larger heads."""
+    m = box.dimension
+    count = max(16, min(MAX_POINTS, SAMPLE_WORK // tokens))
+    generator = np.random.default_rng(0)
+    lo = np.array([float(lo) for lo, _ in box.sides])
+    hi = np.array([float(hi) for _, hi in box.sides])
+    if m == 1:
+        unit = np.linspace(0.0, 1.0, count)[:, None]
+    else:
+        strata = (np.arange(count)[:, None] + generator.random((count, m))) / count
+        unit = np.stack([generator.permutation(strata[:, k]) for k in range(m)], axis=1)
+        corners = np.array(np.unravel_index(np.arange(2 ** min(m, 6)), (2,) * min(m, 6))).T
+        unit[: len(corners), : corners.shape[1]] = corners[:count]
+    return np.asarray(np.clip(lo + unit * (hi - lo), lo, hi))
+
+
+def estimate_errors(
+    target: Target, entries: Sequence[int], head: FloatHead, points: FloatArray, chunk: int = 1 << 22
+) -> FloatArray:
+    """|f - T| in float64 without bounds on the rounding: points (P, m) -> (P, entries). Undefined values count as 0."""
+    exact = evaluate_float(target, points)[:, list(entries)]
+    errors = np.empty_like(exact)
+    step = max(1, chunk // head.tokens)
+    with np.errstate(all="ignore"):
+        for start in range(0, len(points), step):
+            score = points[start : start + step] @ head.keys + head.biases
+            weight = np.exp(score - score.max(axis=1, keepdims=True))
+            value = (weight @ head.values.T) / weight.sum(axis=1, keepdims=True)
+            errors[start : start + step] = np.abs(exact[start : start + step] - value)
+    return np.nan_to_num(errors, nan=0.0, posinf=0.0)
+
+
+def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: Sequence[float]) -> float:
+    """A proved lower bound on |f - T| at a point, in float64; `entry` of the target against value row `row`.
+
+    Rounding argument. With d_i = s_i - max s computed within `score_slack`, each weight e^{d_i} carries a relative error of
+    at most rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N nonnegative terms add N u each. Changing
+    every weight by relative rho' <= rho + N u changes a weighted mean of v by at most 2 rho'/(1 - rho') max|v - v_0|; v_0
+    is the midpoint of the values, and (N + 8) u max|v| covers the arithmetic on the v themselves.
+    """
+    with np.errstate(all="ignore"):
+        x = np.asarray([point], np.float64)
+        f_lo, f_hi = (float(ends[0, entry]) for ends in enclose(target, x, x))
+        score = head.biases.copy()
+        for k, keys in enumerate(head.keys):
+            score += keys * x[0, k]
+        weight = np.exp(score - score.max())
+        values = head.values[row]
+        mean = float(np.sum(weight * values) / np.sum(weight))
+        n = head.tokens
+        rho = math.expm1(min(head.score_slack, 700.0)) * (1 + 2**-40) + 4 * EXP_ERROR + 2 * (n + 8) * UNIT
+        spread = float(head.value_max[row] - head.value_min[row])
+        size = float(max(abs(head.value_min[row]), abs(head.value_max[row])))
+        slip = 2 * rho / (1 - rho) * spread if rho < 0.5 else math.inf
+        slip = up(slip + 4 * (n + 8) * UNIT * size + float(head.value_slack[row]))
+        lower = float(down(np.maximum(down(f_lo - up(mean + slip)), down(down(mean - slip) - f_hi))))
+        return lower if lower > 0 else 0.0
+
+
+def exact_point(point: Sequence[float], box: Box) -> tuple[Fraction, ...]:
+    """The point as rationals, moved into the box where rounding put it outside."""
+    return tuple(min(max(Fraction(x), lo), hi) for x, (lo, hi) in zip(point, box.sides, strict=True))

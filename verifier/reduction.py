@@ -1,0 +1,107 @@
+"""Exact reduction of a head to scores and values, one reduced head for each output column.
+
+With x the vector of all input entries, row by row, every row of Z = sum_h P_h X Q_h + R is affine in x, so that
+
+    s_i(x) = (W_K z_i(x)) . (W_Q z_q(x)),        v_i(x) = W_V z_i(x),        T_j = sum_i softmax_i(s) v_i,
+
+where z_i is column i of Z and W_O selects column q for output column j. All arithmetic is rational: nothing is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from attncert.certificates.attention import SelfAttention
+from attncert.certificates.errors import InvalidAttention
+from attncert.certificates.matrix import ZERO, Matrix, Row, add_rows, row_entry, row_is_zero, scale_row
+
+CONSTANT = -1
+AffineRow = Mapping[int, Row]
+"""A row of affine functions of x: coefficient k (or CONSTANT) to the row of its coefficients; absent means 0."""
+
+
+@dataclass(frozen=True)
+class ReducedHead:
+    """One output column: scores a_i . x + b_i and constant values v_i, for N tokens, m inputs, d_o outputs.
+
+    `keys` holds m rows (the k-th coefficient of every token), `biases` one row, `values` d_o rows; each of length N.
+    """
+
+    tokens: int
+    keys: tuple[Row, ...]
+    biases: Row
+    values: tuple[Row, ...]
+
+
+def reduce_head(attention: SelfAttention) -> tuple[ReducedHead, ...]:
+    """Reduce to one head for each output column, exactly.
+
+    Raises InvalidAttention when a score is quadratic in x or a value depends on x.
+    """
+    d, n = attention.input_shape
+    Z = _embedding(attention)
+    keys, values = _multiply(attention.W_K, Z), _multiply(attention.W_V, Z)
+    if any(k != CONSTANT and not row_is_zero(row) for value in values for k, row in value.items()):
+        raise InvalidAttention("values that depend on the input are not supported: W_V Z must be constant")
+    heads = []
+    for q in attention.selected_columns:
+        query = _multiply(attention.W_Q, [{k: row_entry(row, q) for k, row in z.items()} for z in Z])
+        scores = _scores(keys, query)
+        heads.append(
+            ReducedHead(
+                tokens=attention.tokens,
+                keys=tuple(scores.get(k, ZERO) for k in range(d * n)),
+                biases=scores.get(CONSTANT, ZERO),
+                values=tuple(value.get(CONSTANT, ZERO) for value in values),
+            )
+        )
+    return tuple(heads)
+
+
+def _embedding(attention: SelfAttention) -> list[AffineRow]:
+    """The rows of Z as affine rows: entry (a, b) of X is number a * n + b of x."""
+    n = attention.input_shape[1]
+    Z: list[dict[int, Row]] = [{CONSTANT: attention.R.row(r)} for r in range(attention.R.shape[0])]
+    for P, Q in attention.linear:
+        rows_Q = [Q.row(b) for b in range(n)]
+        for r in range(P.shape[0]):
+            for a, entry in P.row_items(r):
+                for b, row in enumerate(rows_Q):
+                    _accumulate(Z[r], a * n + b, scale_row(entry, row))
+    return list(Z)
+
+
+def _multiply(W: Matrix, Z: Sequence[AffineRow]) -> list[AffineRow]:
+    """The affine rows of W Z."""
+    product: list[AffineRow] = []
+    for i in range(W.shape[0]):
+        rows: dict[int, Row] = {}
+        for j, entry in W.row_items(i):
+            for k, row in Z[j].items():
+                _accumulate(rows, k, scale_row(entry, row))
+        product.append(rows)
+    return product
+
+
+def _scores(keys: Sequence[AffineRow], query: Sequence[AffineRow]) -> dict[int, Row]:
+    """The affine rows of sum_c keys_c * query_c; raises InvalidAttention when a product is quadratic."""
+    scores: dict[int, Row] = {}
+    for key, factor in zip(keys, query, strict=True):
+        for k, row in key.items():
+            for other, number in factor.items():
+                term = scale_row(_number(number), row)
+                if k == CONSTANT or other == CONSTANT:
+                    _accumulate(scores, max(k, other), term)
+                elif not row_is_zero(term):
+                    raise InvalidAttention("scores that are quadratic in the input are not supported")
+    return scores
+
+
+def _accumulate(rows: dict[int, Row], k: int, row: Row) -> None:
+    rows[k] = add_rows(rows.get(k, ZERO), row)
+
+
+def _number(row: Row) -> Fraction:
+    return row_entry(row, 0)
