@@ -28,7 +28,8 @@ import click
 from attncert import reports
 
 if TYPE_CHECKING:
-    from attncert.api import Certificate, Progress, Result
+    from attncert.api import Certificate, Result
+    from attncert.verifier.paving import Progress
 
 PROVED, NEGATIVE, BAD_INPUT, UNDECIDED = 0, 1, 2, 3
 EXIT_CODES = {"proved": PROVED, "verified": PROVED, "refuted": NEGATIVE, "rejected": NEGATIVE, "undecided": UNDECIDED}
@@ -106,20 +107,15 @@ def _say(line: str) -> None:
 # --- arguments and options -------------------------------------------------------------------------------------------
 
 
-class Seconds(click.ParamType):
-    """A positive, finite number of seconds."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the number, or fail with a usage error."""
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not 0 < seconds < math.inf:
-            self.fail(f"{value!r} is not a positive number of seconds", param, ctx)
-        return seconds
+def seconds(text: str) -> float:
+    """Read a positive, finite number of seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise click.BadParameter(f"{text!r} is not a positive number of seconds")
+    return number
 
 
 class StatementCommand(click.Command):
@@ -194,7 +190,9 @@ statement_options = _together(
 )
 
 proof_options = _together(
-    _option("--budget", type=Seconds(), help="Stop after this many seconds; the verdict is then undecided."),
+    _option(
+        "--budget", metavar="SECONDS", type=seconds, help="Stop after this many seconds; the verdict is then undecided."
+    ),
     _option(
         "--jobs",
         type=click.IntRange(1, 1024),
@@ -280,8 +278,8 @@ def construct(output: Path, force: bool, as_json: bool, **request: Any) -> int:
     start = time.perf_counter()
     certificate = api.construct(**request)
     certificate.save(output, overwrite=force)
-    seconds = round(time.perf_counter() - start, 3)
-    _tell(certificate, output, as_json, verdict=None, error_lower=None, error_upper=None, boxes=0, seconds=seconds)
+    spent = round(time.perf_counter() - start, 3)
+    _tell(certificate, output, as_json, verdict=None, error_lower=None, error_upper=None, boxes=0, seconds=spent)
     return PROVED
 
 

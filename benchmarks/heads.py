@@ -14,13 +14,13 @@ from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
 from attncert.construct.embedding import embed
-from attncert.construct.uniform import cell_error
+from attncert.construct.estimate import grid_error
 
 
 def grid_certificate(target: str, domain: str, counts: tuple[int, ...], beta: float, tolerance: str | None) -> Certificate:
     """A head on a grid of counts cells with float64 keys, biases and values, in the paper's full form, without evidence.
 
-    Without a tolerance, the claim is 1.25 times the sampled cell error, to two digits.
+    Without a tolerance, the claim is 1.25 times the sampled error, to two digits.
     """
     box = parse_box(domain)
     space = InputSpace((box.dimension, 1))
@@ -40,5 +40,5 @@ def grid_certificate(target: str, domain: str, counts: tuple[int, ...], beta: fl
         math.prod(counts),
     )
     if tolerance is None:
-        tolerance = f"{1.25 * cell_error(parsed, box, counts):.1e}"
+        tolerance = f"{1.25 * grid_error(parsed, box, counts, beta):.1e}"
     return Certificate(Statement(parsed, box, head, SupError(Fraction(tolerance))), None, {"method": "grid, float64"})

@@ -19,7 +19,7 @@ from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose, enclose_gradient
 from attncert.certificates.errors import InvalidTarget, TooLarge, UndefinedTarget
 from attncert.certificates.evaluate import evaluate_float, evaluate_mp
-from attncert.certificates.interval import up
+from attncert.certificates.interval import down, up
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.target import Target
 
@@ -66,29 +66,33 @@ def regularity(target: Target, box: Box) -> Regularity:
 def modulus(target: Target, box: Box, radius: float) -> float:
     """A proved bound on |f(x) - f(y)| over all x, y in the box with |x - y| <= radius (every entry).
 
-    The box is cut into cells of side at most `radius`. If x lies in a cell, y lies in the cell grown by the radius on
-    every side, so the width of the enclosure of f over the grown cell bounds the difference.
+    The box is cut into cells of side at most a fraction of the radius. If x lies in a cell, y lies in the cell grown by the
+    radius on every side, so the enclosures of f over the two bound the difference.
 
     Raises TooLarge when that takes more than MAX_CELLS cells.
     """
     lo, hi = (ends[0] for ends in box_ends(box))
-    counts = np.maximum(np.ceil((hi - lo) / radius), 1)
+    fraction = (0.125, 0.5)[box.dimension - 1] if box.dimension <= 2 else 1.0
+    counts = np.maximum(np.ceil((hi - lo) / (fraction * radius)), 1)
     if not np.prod(counts) <= MAX_CELLS:
         raise TooLarge(f"a modulus of continuity at distance {radius:.3g} needs {np.prod(counts):.3g} boxes")
     shape = tuple(int(count) for count in counts)
+    side = (hi - lo) / counts
+    slip = 1e-9 * side
     worst = 0.0
     for start in range(0, math.prod(shape), MAX_BOXES):
         index = np.stack(np.unravel_index(np.arange(start, min(start + MAX_BOXES, math.prod(shape))), shape), axis=1)
-        side = (hi - lo) / counts
-        reach = up(up(np.float64(radius)) + 1e-9 * side)
-        grown = (np.maximum(lo + index * side - reach, lo), np.minimum(lo + (index + 1) * side + reach, hi))
-        f_lo, f_hi = enclose(target, *grown)
-        worst = _nan_to_inf(max(worst, float(np.max(up(f_hi - f_lo)))))
+        cell = np.maximum(lo + index * side - slip, lo), np.minimum(lo + (index + 1) * side + slip, hi)
+        grown = np.maximum(down(cell[0] - radius), lo), np.minimum(up(cell[1] + radius), hi)
+        f_lo, f_hi = enclose(target, *cell)
+        grown_lo, grown_hi = enclose(target, *grown)
+        difference = float(np.max(up(np.maximum(grown_hi - f_lo, f_hi - grown_lo))))
+        worst = max(worst, math.inf if math.isnan(difference) else difference)
     return worst
 
 
 def radius_for(target: Target, box: Box, difference: float) -> float:
-    """A radius at which the proved modulus of continuity is at most `difference`: the largest side over a power of 2.
+    """A radius at which the proved modulus of continuity is at most `difference`, large to within a tenth.
 
     Raises InvalidTarget when there is none above 2^-60 of the side, TooLarge when finding it takes too many boxes.
     """
@@ -96,9 +100,13 @@ def radius_for(target: Target, box: Box, difference: float) -> float:
     radius = float(np.max(hi - lo)) or 1.0
     for _ in range(60):
         if modulus(target, box, radius) <= difference:
-            return radius
+            break
         radius /= 2
-    raise InvalidTarget("no modulus of continuity could be proved for the target on the domain")
+    else:
+        raise InvalidTarget("no modulus of continuity could be proved for the target on the domain")
+    while radius < float(np.max(hi - lo)) and modulus(target, box, 1.1 * radius) <= difference:
+        radius *= 1.1
+    return radius
 
 
 def require_defined(target: Target, box: Box) -> None:
@@ -228,5 +236,5 @@ def _place(target: Target, point: Sequence[float] | FloatArray) -> str:
     return ", ".join(f"{target.space.variable_name(k)} = {float(x):.6g}" for k, x in enumerate(point))
 
 
-def _nan_to_inf(x: float | FloatArray) -> float | FloatArray:
-    return np.where(np.isnan(x), np.inf, x) if isinstance(x, np.ndarray) else (math.inf if math.isnan(x) else x)
+def _nan_to_inf(x: FloatArray) -> FloatArray:
+    return np.where(np.isnan(x), np.inf, x)

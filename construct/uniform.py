@@ -34,17 +34,22 @@ from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction
 from attncert.certificates.target import Target
 from attncert.construct.continuity import Regularity, radius_for, regularity
 from attncert.construct.embedding import embed
+from attncert.construct.estimate import MAX_SAMPLES, grid_error, samples_needed
 from attncert.construct.resources import require_memory
 
 FloatArray = npt.NDArray[np.float64]
+Grid = tuple[tuple[int, ...], Fraction]
+"""Cells for each side, and the inverse temperature."""
 
-SHARPNESS = 4
-"""The default head takes this multiple of the a-priori inverse temperature: sharper layers are easier to prove."""
+SHARPNESSES = (Fraction(4), Fraction(1), Fraction(1, 2))
+"""Multiples of the a-priori inverse temperature among which the default head chooses.
 
-MARGINS = (0.01, 0.03, 0.08, 0.2, 0.4)
+A sharp head is nearly piecewise constant and easy to prove; a softer one averages neighbouring values, which cancels part of the
+error and saves tokens on smooth targets.
+"""
+
+MARGINS = (0.002, 0.01, 0.03, 0.08, 0.2, 0.4)
 """Parts of the tolerance that successive grids leave to the proof."""
-
-MAX_SAMPLES = 40_000_000
 
 
 @dataclass(frozen=True)
@@ -153,9 +158,11 @@ def uniform_candidates(
         raise InvalidTarget(f"the uniform construction needs a target with one column, not {target.shape[1]}")
     known = regularity(target, box)
     theory = apriori(target, box, tolerance, known)
-    grids = [theory.counts] if apriori_only else _coarse_grids(target, box, tolerance, theory.counts)
-    for counts in grids:
-        beta = theory.beta if apriori_only else SHARPNESS * inverse_temperature(box, counts, known.sup, tolerance)
+    if apriori_only:
+        grids: Iterator[Grid] = iter([(theory.counts, theory.beta)])
+    else:
+        grids = _coarse_grids(target, box, tolerance, theory)
+    for counts, beta in grids:
         head = uniform_head(target, box, counts, beta, input_shape=input_shape, precision=precision)
         notes = {
             "method": "uniform",
@@ -164,47 +171,36 @@ def uniform_candidates(
             "precision": precision,
             "apriori": theory.to_notes(),
         }
-        yield Candidate(head, cell_error(target, box, counts), notes, is_last=tuple(counts) == theory.counts)
+        error = grid_error(target, box, counts, float(beta)) if samples_needed(counts) <= MAX_SAMPLES else math.nan
+        yield Candidate(head, error, notes, is_last=counts == theory.counts)
 
 
-def cell_error(target: Target, box: Box, counts: Sequence[int]) -> float:
-    """A sampled estimate of max |f(x) - f(c)| over all cells: the error of the head for large beta."""
-    dimension = sum(count > 0 and hi > lo for count, (lo, hi) in zip(counts, box.sides, strict=True))
-    offsets = (-0.5, -0.25, 0.25, 0.5) if dimension == 1 else (-0.5, 0.0, 0.5)
-    worst = 0.0
-    total = math.prod(counts)
-    steps = [(float(hi - lo) / count, float(lo)) for count, (lo, hi) in zip(counts, box.sides, strict=True)]
-    shifts = np.array(list(product(*((offsets if step else (0.0,)) for step, _ in steps))))
-    scale = np.array([step for step, _ in steps])
-    for start in range(0, total, 1 << 16):
-        index = np.stack(np.unravel_index(np.arange(start, min(start + (1 << 16), total)), tuple(counts)), axis=1)
-        centres = np.array([lo for _, lo in steps]) + (index + 0.5) * scale
-        exact = evaluate_float(target, centres)
-        for shift in shifts:
-            worst = max(worst, float(np.nanmax(np.abs(evaluate_float(target, centres + shift * scale) - exact))))
-    return worst
-
-
-def _coarse_grids(
-    target: Target, box: Box, tolerance: Fraction, finest: Sequence[int]
-) -> Iterator[tuple[int, ...]]:
-    """Grids whose sampled cell error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
-    last: tuple[int, ...] = ()
+def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori) -> Iterator[Grid]:
+    """Grids whose sampled error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
     slopes = _sampled_slopes(target, box)
+    last: Grid | None = None
     for margin in MARGINS:
-        counts = _coarsest(target, box, float(tolerance) * (1 - margin), slopes, finest)
-        if math.prod(counts) >= math.prod(finest):
+        goal = float(tolerance) * (1 - margin)
+        choices = [_coarsest(target, box, goal, tolerance, slopes, sharpness, theory) for sharpness in SHARPNESSES]
+        best = min(choices, key=lambda grid: math.prod(grid[0]))
+        if math.prod(best[0]) >= theory.tokens:
             break
-        if counts != last:
-            last = counts
-            yield counts
-    yield tuple(finest)
+        if best != last:
+            last = best
+            yield best
+    yield theory.counts, theory.beta
 
 
 def _coarsest(
-    target: Target, box: Box, goal: float, slopes: FloatArray, finest: Sequence[int]
-) -> tuple[int, ...]:
-    """The grid with the fewest tokens found whose sampled cell error is at most `goal`.
+    target: Target,
+    box: Box,
+    goal: float,
+    tolerance: Fraction,
+    slopes: FloatArray,
+    sharpness: Fraction,
+    theory: Apriori,
+) -> Grid:
+    """The grid with the fewest tokens found whose sampled error is at most `goal`, and its inverse temperature.
 
     Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the counts;
     their common scale is bisected, and single axes are coarsened afterwards while that still holds.
@@ -214,14 +210,20 @@ def _coarsest(
     def grid(scale: float) -> tuple[int, ...]:
         return tuple(int(max(1, math.ceil(count))) for count in np.minimum(sides * slopes * scale, 1e18))
 
-    def fits(counts: tuple[int, ...]) -> bool:
-        return cell_error(target, box, counts) <= goal
+    def beta(counts: tuple[int, ...]) -> Fraction:
+        return sharpness * inverse_temperature(box, counts, theory.sup, tolerance)
 
-    low, high = 0.0, 1.0 / goal
-    require_samples(grid(high), finest)
+    def fits(counts: tuple[int, ...]) -> bool:
+        if samples_needed(counts) > MAX_SAMPLES:
+            raise TooLarge(
+                f"the uniform construction needs {float(math.prod(counts)):.2g} tokens or more for this tolerance "
+                f"(the a-priori bound asks for {float(theory.tokens):.2g}), too many to be held here"
+            )
+        return grid_error(target, box, counts, float(beta(counts))) <= goal
+
+    low, high = 0.0, 0.25 / goal
     while not fits(grid(high)):
         low, high = high, 2 * high
-        require_samples(grid(high), finest)
     while grid(low) != grid(high) and high - low > 1e-4 * high:
         middle = 0.5 * (low + high)
         low, high = (low, middle) if fits(grid(middle)) else (middle, high)
@@ -233,17 +235,7 @@ def _coarsest(
             fewer = tuple(count - (j == k) for j, count in enumerate(counts))
             if min(fewer) >= 1 and fits(fewer):
                 counts, improved = fewer, True
-    return counts
-
-
-def require_samples(counts: Sequence[int], finest: Sequence[int]) -> None:
-    """Raise TooLarge when the grid is too fine to be sampled, let alone stored."""
-    tokens = math.prod(counts)
-    if tokens * 3 ** len(counts) > MAX_SAMPLES:
-        raise TooLarge(
-            f"the uniform construction needs about {float(tokens):.2g} tokens or more for this tolerance "
-            f"(the a-priori bound asks for {float(math.prod(finest)):.2g}), more than can be held here"
-        )
+    return counts, beta(counts)
 
 
 def _sampled_slopes(target: Target, box: Box, per_axis: int = 33) -> FloatArray:

@@ -676,12 +676,10 @@ class Evaluator(Arithmetic):
         self.large = 1 << P + limits.magnitude
         self.steps = []
         for op, args, value, varies in target.nodes:
-            operation = partial(self.power, value) if op == "power" else self.operations.get(op)
-            self.steps.append(
-                (op, args, int(value), varies, partial(enclose, value, P) if op == "number" else operation)
-            )
-        self.values: list[Interval | None] = [None] * len(self.steps)  # None: no value on the whole box, because of ...
-        self.failures: dict[int, Rejected] = {}
+            valued = {"number": partial(enclose, value, P), "power": partial(self.power, value)}
+            self.steps.append((op, args, int(value), varies, valued.get(op, self.operations.get(op))))
+        self.values: list[Interval | None] = [None] * len(self.steps)  # None: not defined on the whole box, ...
+        self.failures: dict[int, Rejected] = {}  # ... and why
 
     def enclosures(self, box: Sequence[Interval], outputs: Sequence[int]) -> list[Interval]:
         """Enclose some nodes over a box, or reject one that is not proved to be defined."""

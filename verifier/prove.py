@@ -19,7 +19,7 @@ from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.head import FloatHead, round_head
 from attncert.verifier.paving import PavingSearch, Progress, Search
-from attncert.verifier.point import estimate_errors, exact_point, proved_error, sample_points
+from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
 from attncert.verifier.reduction import reduce_head
 
 TIGHTER = 1.03
@@ -170,13 +170,16 @@ def _kernel_precision(statement: Statement, columns: list[_Column], bound: Fract
 
 
 def _sample(statement: Statement, columns: list[_Column]) -> _Worst:
+    """The largest error found by sampling and climbing from the best samples."""
     points = sample_points(statement.domain, columns[0].head.tokens)
     worst = _Worst(0.0, tuple(points[0].tolist()), 0, 0)
     for column in columns:
         errors = estimate_errors(statement.target, column.entries, column.head, points)
-        p, r = divmod(int(np.argmax(errors)), errors.shape[1])
-        if errors[p, r] > worst.error:
-            worst = _Worst(float(errors[p, r]), tuple(points[p].tolist()), column.number, r)
+        for row, entry in enumerate(column.entries):
+            starts = points[np.argsort(-errors[:, row], kind="stable")[:CLIMBERS]]
+            error, point = climb(statement.target, entry, row, column.head, statement.domain, starts)
+            if error > worst.error:
+                worst = _Worst(error, point, column.number, row)
     return worst
 
 

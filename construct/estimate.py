@@ -1,0 +1,94 @@
+"""Sampled errors of grid heads, before they are built: the constructor's compass, never a proof.
+
+The scores -beta |x - c_i|^2 of a grid head are sums over the axes, so its softmax is a product of softmaxes, one for each axis,
+and the head at all points of a lattice is the tensor of values contracted with one banded matrix an axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from attncert.certificates.domain import Box
+from attncert.certificates.errors import TooLarge
+from attncert.certificates.evaluate import evaluate_float
+from attncert.certificates.target import Target
+
+FloatArray = npt.NDArray[np.float64]
+
+MAX_SAMPLES = 40_000_000
+
+_NEGLIGIBLE = 40.0  # tokens whose score is this much below the best do not count in an estimate
+_CHUNK = 1 << 20
+
+_OFFSETS = {
+    1: (-0.5, -0.49, -0.45, -0.375, -0.25, -0.125, 0.0, 0.125, 0.25, 0.375, 0.45, 0.49, 0.5),
+    2: (-0.5, -0.4, -0.25, 0.0, 0.25, 0.4, 0.5),
+    3: (-0.5, -0.3, 0.0, 0.3, 0.5),
+}
+_FEW_OFFSETS = (-0.5, 0.0, 0.5)
+
+
+def samples_needed(counts: Sequence[int]) -> int:
+    """How many lattice points `grid_error` evaluates."""
+    offsets = _offsets(counts)
+    return math.prod(count * len(offsets) if count > 1 else len(offsets) for count in counts)
+
+
+def grid_error(target: Target, box: Box, counts: Sequence[int], beta: float) -> float:
+    """The largest |f - T| over a lattice of a few points a cell, for the head with one token f(c_i) a cell.
+
+    counts: (m,) cells for each side. Raises TooLarge beyond MAX_SAMPLES lattice points.
+    """
+    if samples_needed(counts) > MAX_SAMPLES:
+        raise TooLarge(f"a grid of {float(math.prod(counts)):.2g} tokens is too fine to be sampled")
+    offsets = np.array(_offsets(counts))
+    lo = np.array([float(lo) for lo, _ in box.sides])
+    spacing = np.array([float(hi - lo) / n for n, (lo, hi) in zip(counts, box.sides, strict=True)])
+    centres = [lo[k] + spacing[k] * (np.arange(n) + 0.5) for k, n in enumerate(counts)]
+    lattice = [np.add.outer(c, offsets * h).ravel() for c, h in zip(centres, spacing, strict=True)]
+    head = _values(target, centres).reshape(*counts, -1)
+    for k, n in enumerate(counts):
+        head = _contract(head, k, _softmax_band(n, offsets, beta * spacing[k] ** 2))
+    error = np.abs(_values(target, lattice) - head.reshape(-1, head.shape[-1]))
+    return float(np.nanmax(error))
+
+
+def _offsets(counts: Sequence[int]) -> tuple[float, ...]:
+    return _OFFSETS.get(sum(count > 1 for count in counts), _FEW_OFFSETS)
+
+
+def _values(target: Target, axes: Sequence[FloatArray]) -> FloatArray:
+    """The target on the product of the axes: (points, outputs)."""
+    mesh = np.meshgrid(*axes, indexing="ij", copy=False)
+    total = mesh[0].size
+    parts = []
+    for start in range(0, total, _CHUNK):
+        index = np.unravel_index(np.arange(start, min(start + _CHUNK, total)), mesh[0].shape)
+        points = np.stack([axis[i] for axis, i in zip(axes, index, strict=True)], axis=1)
+        parts.append(evaluate_float(target, points))
+    return np.concatenate(parts)
+
+
+def _softmax_band(count: int, offsets: FloatArray, sharpness: float) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Neighbours (count, band) of each cell, and their weights (count, offsets, band); sharpness is beta h^2."""
+    reach = count if sharpness <= 0 else min(count, math.ceil(math.sqrt(_NEGLIGIBLE / sharpness)) + 1)
+    shift = np.arange(-reach, reach + 1)
+    neighbour = np.arange(count)[:, None] + shift
+    score = -sharpness * (offsets[:, None] - shift) ** 2
+    weight = np.where(((neighbour >= 0) & (neighbour < count))[:, None, :], np.exp(score - score.max(axis=1, keepdims=True)), 0.0)
+    return np.clip(neighbour, 0, count - 1), weight / weight.sum(axis=2, keepdims=True)
+
+
+def _contract(tensor: FloatArray, axis: int, band: tuple[npt.NDArray[np.int64], FloatArray]) -> FloatArray:
+    """Replace an axis of N tokens by one of N times offsets lattice points."""
+    neighbour, weight = band
+    moved = np.moveaxis(tensor, axis, 0)
+    flat = np.ascontiguousarray(moved).reshape(moved.shape[0], -1)
+    out = np.zeros((*weight.shape[:2], flat.shape[1]))
+    for j in range(neighbour.shape[1]):
+        out += weight[:, :, j, None] * flat[neighbour[:, j], None, :]
+    return np.moveaxis(out.reshape(-1, *moved.shape[1:]), 0, axis)
