@@ -4,7 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# In a checkout the rooms certificates/, construct/ and verifier/ stand beside this package; installed, they are inside it.
+# In a checkout certificates/, construct/ and verifier/ stand beside this package; installed, they are inside it.
 _HERE = Path(__file__).parent
 if not (_HERE / "certificates").is_dir() and (_HERE.parent / "certificates").is_dir():
     __path__.append(str(_HERE.parent))

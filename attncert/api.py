@@ -53,8 +53,8 @@ class Result:
     """An answer about one claim.
 
     verdict: `proved` (the kernel re-proved the claim), `verified` (the verifier did, the kernel was not asked),
-    `refuted` (a violation was proved at `point`), `undecided`. error_lower and error_upper enclose the largest error, as
-    decimal strings rounded outward; None where nothing is known. boxes counts those examined by the verifier.
+    `refuted` (a violation was proved at `point`), `undecided`. error_lower and error_upper enclose the largest error,
+    as decimal strings rounded outward; None where nothing is known. boxes counts those examined by the verifier.
     """
 
     verdict: str
@@ -125,12 +125,12 @@ def certify(
     check: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Result:
-    """Construct a head whose error on the domain is at most the tolerance, prove it, and let the kernel check the proof.
+    """Construct a head whose error on the domain is at most the tolerance, prove it, and let the kernel check that.
 
     target: an expression such as `"sin(2*pi*x)"`; domain: a box such as `"[0,1]^2"`; tolerance: an exact number such as
-    `"0.05"` (a string: a float is refused, since it would not be the number that was written). shape: `"DxN"` for a matrix
-    input. precision: bits of the emitted weights. apriori: exactly the grid and inverse temperature of the a-priori bound;
-    otherwise the coarsest grid that can be proved.
+    `"0.05"` (a string: a float is refused, since it would not be the number that was written). shape: `"DxN"` for a
+    matrix input. precision: bits of the emitted weights. apriori: exactly the grid and inverse temperature of the
+    a-priori bound; otherwise the coarsest grid that can be proved.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
@@ -239,7 +239,8 @@ def _verify(
         estimate=_number_in(certificate.notes, "sampled_error"),
     )
     complete = replace(certificate, evidence=outcome.evidence)
-    verdict, detail = outcome.verdict, outcome.detail
+    verdict: str = outcome.verdict
+    detail = outcome.detail
     if check and outcome.evidence is not None:
         verdict, detail = _ask_kernel(complete, outcome)
     return _result(complete, outcome, verdict, detail, time.monotonic() - started)

@@ -1,4 +1,5 @@
-"""Heads of any size for benchmarks: uniform grids with float64 weights, made without mpmath so that a million tokens take seconds."""
+"""Heads of any size for benchmarks: uniform grids with float64 weights, made without mpmath so that a million tokens
+take seconds."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ from attncert.construct.embedding import embed
 from attncert.construct.estimate import grid_error
 
 
-def grid_certificate(target: str, domain: str, counts: tuple[int, ...], beta: float, tolerance: str | None) -> Certificate:
-    """A head on a grid of counts cells with float64 keys, biases and values, in the paper's full form, without evidence.
+def grid_certificate(
+    target: str, domain: str, counts: tuple[int, ...], beta: float, tolerance: str | None
+) -> Certificate:
+    """A head on a grid of counts cells with float64 keys, biases and values, in the paper's full form, without
+    evidence.
 
     Without a tolerance, the claim is 1.25 times the sampled error, to two digits.
     """

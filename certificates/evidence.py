@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attncert.certificates.errors import InvalidCertificate
 from attncert.certificates.numbers import format_exact, parse_exact
@@ -53,7 +53,7 @@ class Counterexample:
 Evidence = Paving | Counterexample
 
 
-def evidence_from_json(value: object) -> Evidence | None:
+def evidence_from_json(value: Any) -> Evidence | None:
     """Read the `evidence` object of a certificate; raises InvalidCertificate or InvalidNumber."""
     match value:
         case None:
@@ -62,9 +62,9 @@ def evidence_from_json(value: object) -> Evidence | None:
             len(value) == 5 and all(isinstance(tree, str) for tree in trees)
         ):
             return Paving(parse_exact(bound), p, k, tuple(trees))
-        case {"kind": "counterexample", "point": list(point), "entry": [int(r), int(j)], "precision": int(p)} if (
-            len(value) == 4 and _are_strings(point)
-        ):
+        case {"kind": "counterexample", "point": list(point), "entry": [int(r), int(j)], "precision": int(p)} if len(
+            value
+        ) == 4 and _are_strings(point):
             return Counterexample(tuple(parse_exact(x) for x in point), (r, j), p)
         case _:
             raise InvalidCertificate("the evidence is neither a paving nor a counterexample of the known form")

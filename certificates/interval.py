@@ -109,8 +109,8 @@ class Interval:
 
     def __mul__(self, other: Interval) -> Interval:
         """Hull of the products of the ends, rounded outward."""
-        a, b = (self, other) if self.ends.size <= other.ends.size else (other, self)
-        if (factor := a.single()) is not None and factor:
+        a, b = (other, self) if self.single() is None else (self, other)
+        if factor := a.single():
             products = (b.ends if factor > 0 else b.ends[::-1]) * factor
             exact = True if _is_power_of_two(factor) else _short(b.ends, 2) & _short(a.ends, 2)
             return Interval(_rounded_product(products, exact, a, b))

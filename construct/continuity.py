@@ -66,8 +66,8 @@ def regularity(target: Target, box: Box) -> Regularity:
 def modulus(target: Target, box: Box, radius: float) -> float:
     """A proved bound on |f(x) - f(y)| over all x, y in the box with |x - y| <= radius (every entry).
 
-    The box is cut into cells of side at most a fraction of the radius. If x lies in a cell, y lies in the cell grown by the
-    radius on every side, so the enclosures of f over the two bound the difference.
+    The box is cut into cells of side at most a fraction of the radius. If x lies in a cell, y lies in the cell grown
+    by the radius on every side, so the enclosures of f over the two bound the difference.
 
     Raises TooLarge when that takes more than MAX_CELLS cells.
     """
@@ -128,8 +128,8 @@ def require_defined(target: Target, box: Box) -> None:
 def require_continuous(target: Target, box: Box) -> None:
     """Raise InvalidTarget, with the place and the height, where the target jumps inside the box.
 
-    Boxes with an unbounded slope are followed down. A place is reported only when the target really takes values that far
-    apart at two points of a box with sides below 2^-40 of the domain's.
+    Boxes with an unbounded slope are followed down. A place is reported only when the target really takes values that
+    far apart at two points of a box with sides below 2^-40 of the domain's.
     """
     lo, hi = box_ends(box)
     for _ in range(JUMP_LEVEL * box.dimension):
@@ -148,8 +148,8 @@ def require_continuous(target: Target, box: Box) -> None:
         jump = float(np.max(np.nanmax(values, axis=0) - np.nanmin(values, axis=0)))
         if jump > 0.25 * float(height.max()) and jump > 1e-4 * (1 + float(np.nanmax(np.abs(values)))):
             raise InvalidTarget(
-                f"the target jumps by about {jump:.3g} near {_place(target, points[0])}: no continuous head is close to it in "
-                "the sup norm; use an L_p norm (--norm 1 or --norm 2)"
+                f"the target jumps by about {jump:.3g} near {_place(target, points[0])}: no continuous head is close "
+                "to it in the sup norm; use an L_p norm (--norm 1 or --norm 2)"
             )
 
 
@@ -204,9 +204,7 @@ def _require_defined_at(target: Target, box: Box, lo: FloatArray, hi: FloatArray
         points = np.concatenate([_corners(lo[b], hi[b]), [_middle(lo[b], hi[b])]])
         suspects = points[~np.all(np.isfinite(evaluate_float(target, points)), axis=1)]
         for point in suspects:
-            exact = [
-                min(max(Fraction(x), side[0]), side[1]) for x, side in zip(point.tolist(), box.sides, strict=True)
-            ]
+            exact = [min(max(Fraction(x), side[0]), side[1]) for x, side in zip(point.tolist(), box.sides, strict=True)]
             try:
                 evaluate_mp(target, exact, 106)
             except UndefinedTarget as error:

@@ -44,5 +44,5 @@ def _broadcast_column(h: int, d: int, n: int, d_z: int, tokens: int) -> tuple[Sp
 
 
 def _selector(places: Sequence[int], columns: int) -> SparseMatrix:
-    entries: dict[tuple[int, int], Fraction] = {(row, place): ONE for row, place in enumerate(places)}
+    entries: dict[tuple[int, int], Fraction] = dict.fromkeys(enumerate(places), ONE)
     return SparseMatrix((len(places), columns), entries)

@@ -1,7 +1,7 @@
 """Sampled errors of grid heads, before they are built: the constructor's compass, never a proof.
 
-The scores -beta |x - c_i|^2 of a grid head are sums over the axes, so its softmax is a product of softmaxes, one for each axis,
-and the head at all points of a lattice is the tensor of values contracted with one banded matrix an axis.
+The scores -beta |x - c_i|^2 of a grid head are sums over the axes, so its softmax is a product of softmaxes, one for
+each axis, and the head at all points of a lattice is the tensor of values contracted with one banded matrix an axis.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def _softmax_band(count: int, offsets: FloatArray, sharpness: float) -> tuple[np
     shift = np.arange(-reach, reach + 1)
     neighbour = np.arange(count)[:, None] + shift
     score = -sharpness * (offsets[:, None] - shift) ** 2
-    weight = np.where(((neighbour >= 0) & (neighbour < count))[:, None, :], np.exp(score - score.max(axis=1, keepdims=True)), 0.0)
+    weight = np.where(
+        ((neighbour >= 0) & (neighbour < count))[:, None, :], np.exp(score - score.max(axis=1, keepdims=True)), 0.0
+    )
     return np.clip(neighbour, 0, count - 1), weight / weight.sum(axis=2, keepdims=True)
 
 

@@ -1,12 +1,13 @@
 """The paper's construction: anchors on a grid, one token each.
 
-With anchors c_i on a grid of spacings h_k, the scores a_i = 2 beta c_i, b_i = -beta |c_i|^2 and the values v_i = f(c_i), the score
-of token i is beta (|x|^2 - |x - c_i|^2): the partition is the grid of cells around the anchors.
+With anchors c_i on a grid of spacings h_k, the scores a_i = 2 beta c_i, b_i = -beta |c_i|^2 and the values v_i =
+f(c_i), the score of token i is beta (|x|^2 - |x - c_i|^2): the partition is the grid of cells around the anchors.
 
-A-priori bound (arXiv 2504.19901, the L-infinity theorem, with explicit constants). Let R = |h| / 2, so every x has an anchor
-within R, and let |f(x) - f(y)| <= eps/2 whenever |x - y| <= 2R. Tokens within 2R of x miss f(x) by at most eps/2. A token
-beyond 2R scores at least beta (4R^2 - R^2) less than the nearest one, so all N of them weigh at most N exp(-3 beta R^2), and each
-misses f(x) by at most 2 sup|f|. Hence |f - T| <= eps/2 + 2 sup|f| N exp(-3 beta R^2) <= eps for
+A-priori bound (arXiv 2504.19901, the L-infinity theorem, with explicit constants). Let R = |h| / 2, so every x has an
+anchor within R, and let |f(x) - f(y)| <= eps/2 whenever |x - y| <= 2R. Tokens within 2R of x miss f(x) by at most
+eps/2. A token beyond 2R scores at least beta (4R^2 - R^2) less than the nearest one, so all N of them weigh at most N
+exp(-3 beta R^2), and each misses f(x) by at most 2 sup|f|. Hence |f - T| <= eps/2 + 2 sup|f| N exp(-3 beta R^2) <=
+eps for
 
     beta >= ln(4 sup|f| N / eps) / (3 R^2).
 
@@ -44,8 +45,8 @@ Grid = tuple[tuple[int, ...], Fraction]
 SHARPNESSES = (Fraction(4), Fraction(1), Fraction(1, 2))
 """Multiples of the a-priori inverse temperature among which the default head chooses.
 
-A sharp head is nearly piecewise constant and easy to prove; a softer one averages neighbouring values, which cancels part of the
-error and saves tokens on smooth targets.
+A sharp head is nearly piecewise constant and easy to prove; a softer one averages neighbouring values, which cancels
+part of the error and saves tokens on smooth targets.
 """
 
 MARGINS = (0.002, 0.01, 0.03, 0.08, 0.2, 0.4)
@@ -202,8 +203,8 @@ def _coarsest(
 ) -> Grid:
     """The grid with the fewest tokens found whose sampled error is at most `goal`, and its inverse temperature.
 
-    Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the counts;
-    their common scale is bisected, and single axes are coarsened afterwards while that still holds.
+    Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the
+    counts; their common scale is bisected, and single axes are coarsened afterwards while that still holds.
     """
     sides = np.array([float(hi - lo) for lo, hi in box.sides])
 

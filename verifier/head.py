@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
 from attncert.certificates.domain import Box
 from attncert.certificates.interval import down, up
-from attncert.certificates.matrix import row_to_floats
+from attncert.certificates.matrix import Row, row_to_floats
 from attncert.certificates.numbers import float_down, float_up
 from attncert.verifier.reduction import ReducedHead
 
@@ -40,7 +41,7 @@ class FloatHead:
     @property
     def tokens(self) -> int:
         """The number N of tokens."""
-        return self.biases.shape[0]
+        return int(self.biases.shape[0])
 
 
 def round_head(head: ReducedHead, box: Box) -> FloatHead:
@@ -50,8 +51,9 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     coefficients costs at most u S, and the m products and m additions of a score at most (m + 1) u S (1 + small), so
     one score errs by at most (m + 3) u S and a difference, rounded once more, by at most (2m + 8) u S. The radius
     term is at most 2 S and sums m products of rounded factors, relative error below (m + 4) u: another
-    (2m + 8) u S. Adding it and the difference rounds twice more, 8 u S. Together (4m + 24) u S; the slack is 8 (m + 4) u S,
-    which also covers the second-order terms and the rounding of S itself. The least normal number covers underflow.
+    (2m + 8) u S. Adding it and the difference rounds twice more, 8 u S. Together (4m + 24) u S; the slack is 8 (m +
+    4) u S, which also covers the second-order terms and the rounding of S itself. The least normal number covers
+    underflow.
     """
     n, m = head.tokens, len(head.keys)
     keys = np.stack([row_to_floats(row, n) for row in head.keys])
@@ -73,7 +75,7 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     )
 
 
-def _is_float(row: object) -> bool:
+def _is_float(row: Row) -> bool:
     """Tell whether every entry of a row is a float64 exactly: then its rounding costs nothing."""
-    entries = row if isinstance(row, list | tuple) else [row]
+    entries = [row] if isinstance(row, Fraction) else row
     return all(entry == float(entry) for entry in entries)

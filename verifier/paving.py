@@ -1,9 +1,9 @@
 """Branch and bound with the order-0 sign form: a paving of the domain by boxes on which the error is bounded.
 
 For a box B, a reference token r (the best at the centre of B) and one output entry, write d_i = s_i - s_r and
-g_i = f - v_i. Then |f - T| <= eps on B if, for both signs, sum_i (eps +- g_i) e^{d_i} >= 0 on B (the sign form). Over the
-score box, d_i in [d_i-, d_i+] and f in [f-, f+], the least value is attained at f- (f+), at d_i- where the coefficient is
-nonnegative and at d_i+ where it is negative.
+g_i = f - v_i. Then |f - T| <= eps on B if, for both signs, sum_i (eps +- g_i) e^{d_i} >= 0 on B (the sign form). Over
+the score box, d_i in [d_i-, d_i+] and f in [f-, f+], the least value is attained at f- (f+), at d_i- where the
+coefficient is nonnegative and at d_i+ where it is negative.
 
 A token with d_i <= -k ln 2 on B is silent: its softmax weight is at most 2^-k there, and on every box inside. After D
 drops the silent tokens weigh w <= W = D 2^-k together, and |f - T| <= (1 - w) |f - T'| + w G for the head T' of the
@@ -119,7 +119,8 @@ class Block:
 
 @dataclass(frozen=True)
 class Examined:
-    """What examining a block found: the unproved boxes (with fewer tokens), where to split them, and the worst centre."""
+    """What examining a block found: the unproved boxes (with fewer tokens), where to split them, and the worst
+    centre."""
 
     rest: Block
     axes: npt.NDArray[np.int8]
@@ -133,9 +134,9 @@ class Grid:
     """The boxes of a split tree in float64: exact where their ends are, else enclosing them, never beyond the domain.
 
     Rounding argument. lo_k, hi_k are rationals; an end lo_k + (hi_k - lo_k) t with t = index / 2^level (exact in
-    float64 for level <= 48) is computed by one product and one sum. When lo_k and hi_k - lo_k are multiples of 2^-e below
-    2^(bits - e) and bits + level + 2 <= 53, every step is exact. Otherwise the two roundings and those of lo_k and
-    hi_k - lo_k err by at most 4 u (|lo_k| + |hi_k - lo_k|), and ends move outward by twice that.
+    float64 for level <= 48) is computed by one product and one sum. When lo_k and hi_k - lo_k are multiples of 2^-e
+    below 2^(bits - e) and bits + level + 2 <= 53, every step is exact. Otherwise the two roundings and those of lo_k
+    and hi_k - lo_k err by at most 4 u (|lo_k| + |hi_k - lo_k|), and ends move outward by twice that.
     """
 
     def __init__(self, box: Box) -> None:
@@ -291,8 +292,9 @@ class PavingSearch:
 
         Rounding argument. The coefficients c are computed by at most four additions of terms bounded by
         |bound| + |f| + max|v|, so `c_error` = 8 u times that, subtracted, makes each a lower bound. The exponentials
-        carry EXP_ERROR either way, products one rounding, and a sum of n terms errs by at most n u times the sum of absolute
-        values (Higham, Accuracy and Stability, section 4.2, any order of summation), which is subtracted too. NaN fails.
+        carry EXP_ERROR either way, products one rounding, and a sum of n terms errs by at most n u times the sum of
+        absolute values (Higham, Accuracy and Stability, section 4.2, any order of summation), which is subtracted
+        too. NaN fails.
         """
         leak = up(block.dropped * self.leak)[:, None]
         reach = up(np.maximum(f_hi - self.head.value_min, self.head.value_max - f_lo))
@@ -304,7 +306,9 @@ class PavingSearch:
         for r in range(len(self.entries)):
             for base, sign in ((bound + f_lo - c_error, -1.0), (bound - f_hi - c_error, 1.0)):
                 live = np.flatnonzero(proved)
-                proved[live] = self._sign_form(_select_entries(block.counts, live), block, live, base[:, r], sign, r, d_centre, d_radius)
+                proved[live] = self._sign_form(
+                    _select_entries(block.counts, live), block, live, base[:, r], sign, r, d_centre, d_radius
+                )
         return proved, tested
 
     def _sign_form(
@@ -361,8 +365,8 @@ class PavingSearch:
     ) -> npt.NDArray[np.int8]:
         """For each unproved box the axis to halve; -1 where no side can be.
 
-        The merit of an axis is its share in how much the target varies from the centre, plus twice its share in how much the
-        scores do: the second keeps boxes from staying long where the target is flat.
+        The merit of an axis is its share in how much the target varies from the centre, plus twice its share in how
+        much the scores do: the second keeps boxes from staying long where the target is flat.
         """
         m = centre.shape[1]
         allowed = self.grid.splittable & (block.level[rest] < MAX_LEVEL)
@@ -421,7 +425,8 @@ class PavingSearch:
 def _shares(parts: FloatArray) -> FloatArray:
     """Each row over its sum; equal shares where that is 0 or not finite."""
     total = parts.sum(axis=1, keepdims=True)
-    return np.where((total > 0) & np.isfinite(total), parts / total, 1 / parts.shape[1])
+    shares: FloatArray = np.where((total > 0) & np.isfinite(total), parts / total, 1 / parts.shape[1])
+    return shares
 
 
 def _starts(counts: IntArray) -> IntArray:
@@ -469,9 +474,7 @@ def _pop(stack: list[Block], jobs: int) -> list[Block]:
     return taken
 
 
-def _map(
-    pool: Executor, jobs: int, examine: Callable[[Block], Examined], blocks: list[Block]
-) -> Sequence[Examined]:
+def _map(pool: Executor, jobs: int, examine: Callable[[Block], Examined], blocks: list[Block]) -> Sequence[Examined]:
     return list(pool.map(examine, blocks)) if jobs > 1 else [examine(block) for block in blocks]
 
 

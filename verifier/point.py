@@ -27,7 +27,8 @@ CLIMBERS = 8
 
 
 def sample_points(box: Box, tokens: int) -> FloatArray:
-    """Points of the box to look at first, (points, m): its corners and a low-discrepancy set, fewer for larger heads."""
+    """Points of the box to look at first, (points, m): its corners and a low-discrepancy set, fewer for larger
+    heads."""
     m = box.dimension
     count = max(16, min(MAX_POINTS, SAMPLE_WORK // tokens))
     generator = np.random.default_rng(0)
@@ -91,10 +92,11 @@ def climb(
 def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: Sequence[float]) -> float:
     """A proved lower bound on |f - T| at a point, in float64; `entry` of the target against value row `row`.
 
-    Rounding argument. With d_i = s_i - max s computed within `score_slack`, each weight e^{d_i} carries a relative error of
-    at most rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N nonnegative terms add N u each. Changing
-    every weight by relative rho' <= rho + N u changes a weighted mean of v by at most 2 rho'/(1 - rho') max|v - v_0|; v_0
-    is the midpoint of the values, and (N + 8) u max|v| covers the arithmetic on the v themselves.
+    Rounding argument. With d_i = s_i - max s computed within `score_slack`, each weight e^{d_i} carries a relative
+    error of at most rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N nonnegative terms add
+    N u each. Changing every weight by relative rho' <= rho + N u changes a weighted mean of v by at most 2 rho'/(1 -
+    rho') max|v - v_0|; v_0 is the midpoint of the values, and (N + 8) u max|v| covers the arithmetic on the v
+    themselves.
     """
     with np.errstate(all="ignore"):
         x = np.asarray([point], np.float64)
@@ -110,7 +112,7 @@ def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: S
         spread = float(head.value_max[row] - head.value_min[row])
         size = float(max(abs(head.value_min[row]), abs(head.value_max[row])))
         slip = 2 * rho / (1 - rho) * spread if rho < 0.5 else math.inf
-        slip = up(slip + 4 * (n + 8) * UNIT * size + float(head.value_slack[row]))
+        slip = float(up(np.float64(slip + 4 * (n + 8) * UNIT * size + float(head.value_slack[row]))))
         lower = float(down(np.maximum(down(f_lo - up(mean + slip)), down(down(mean - slip) - f_hi))))
         return lower if lower > 0 else 0.0
 

@@ -121,7 +121,7 @@ def _bounds_to_try(tolerance: Fraction, estimate: float) -> list[Fraction]:
     tight = TIGHTER * estimate
     if not 0 < tight < 0.9 * float_down(tolerance):
         return [tolerance]
-    digits = 10 ** Fraction(math.floor(math.log10(tight)) - 2)
+    digits = Fraction(10) ** (math.floor(math.log10(tight)) - 2)
     return [math.ceil(Fraction(tight) / digits) * digits, tolerance]
 
 
@@ -199,9 +199,7 @@ def _proved_lower(statement: Statement, columns: list[_Column], worst: _Worst) -
     return proved_error(statement.target, column.entries[worst.row], worst.row, column.head, point)
 
 
-def _refute(
-    statement: Statement, columns: list[_Column], worst: _Worst, boxes: int, started: float
-) -> Outcome | None:
+def _refute(statement: Statement, columns: list[_Column], worst: _Worst, boxes: int, started: float) -> Outcome | None:
     """The refutation at the worst point, if the violation is proved there; the error elsewhere may be larger."""
     lower = _proved_lower(statement, columns, worst)
     tolerance = statement.claim.tolerance
