@@ -40,7 +40,7 @@ def grid_certificate(
         space.shape,
         [[exact[x] for x in column] for column in (2 * beta * anchors).T.tolist()],
         [Fraction(x) for x in biases.tolist()],
-        [[Fraction(x) for x in column] for column in values.T.tolist()],
+        [[[Fraction(x) for x in column] for column in values.T.tolist()]],
         math.prod(counts),
     )
     if tolerance is None:

@@ -263,10 +263,13 @@ class _MpAlgebra:
         return int(libmp.mpf_cmp(self._raw(a), self._raw(b)))
 
     def _limited(self, a: Number, magnitude: int, name: str) -> Raw:
-        raw = self._raw(a)
-        if raw[2] + raw[3] <= magnitude:
-            return raw
-        if name == "exp" and raw[0]:
+        """Return a as a raw number below 2**magnitude with an absolute, not only relative, error of the precision."""
+        if isinstance(a, Fraction):
+            size = a.numerator.bit_length() - a.denominator.bit_length()
+            a = _round(a, self.precision + min(max(size, 0), magnitude))
+        if a[2] + a[3] <= magnitude:
+            return a
+        if name == "exp" and a[0]:
             return libmp.from_man_exp(-1, magnitude)  # type: ignore[no-any-return]
         raise _NoValueError(f"{name} of a number too large to compute")
 

@@ -12,6 +12,12 @@ eps for
     beta >= ln(4 sup|f| N / eps) / (3 R^2).
 
 With a Lipschitz bound L the condition on R is 2 L R <= eps/2.
+
+A target with n_o > 1 columns has a block of tokens for each (the sequence-to-sequence theorem). The tokens of column j
+score a bonus, the gate, when column j is asked for, so the others weigh at most (n_o - 1) exp(-gate) together. The
+tolerance then pays for both tails: beta as above with 8 in place of 4, and
+
+    gate >= ln(8 sup|f| (n_o - 1) / eps).
 """
 
 from __future__ import annotations
@@ -28,7 +34,7 @@ import numpy.typing as npt
 
 from attncert.certificates.attention import SelfAttention
 from attncert.certificates.domain import Box
-from attncert.certificates.errors import InvalidTarget, TooLarge
+from attncert.certificates.errors import TooLarge
 from attncert.certificates.evaluate import evaluate_float, evaluate_mp
 from attncert.certificates.matrix import Row
 from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction
@@ -49,6 +55,9 @@ A sharp head is nearly piecewise constant and easy to prove; a softer one averag
 part of the error and saves tokens on smooth targets.
 """
 
+GATE = 4
+"""The default head takes this multiple of the a-priori gate: its leak is then negligible beside the tolerance."""
+
 MARGINS = (0.002, 0.01, 0.03, 0.08, 0.2, 0.4)
 """Parts of the tolerance that successive grids leave to the proof."""
 
@@ -59,15 +68,17 @@ class Apriori:
 
     counts: tuple[int, ...]
     beta: Fraction
+    gate: Fraction
     sup: float
     lipschitz: float
     radius: float
     bound: Fraction
+    columns: int
 
     @property
     def tokens(self) -> int:
-        """The number N of tokens."""
-        return math.prod(self.counts)
+        """The number N of tokens, over all output columns."""
+        return math.prod(self.counts) * self.columns
 
     def to_notes(self) -> dict[str, object]:
         """For the notes of a certificate: text and integers only."""
@@ -75,6 +86,7 @@ class Apriori:
             "tokens": self.tokens,
             "grid": list(self.counts),
             "beta": f"{float(self.beta):.6g}",
+            **({"gate": f"{float(self.gate):.6g}"} if self.columns > 1 else {}),
             "bound": f"{float(self.bound):.6g}",
             "sup": f"{self.sup:.6g}",
             "lipschitz": f"{self.lipschitz:.6g}",
@@ -107,31 +119,60 @@ def apriori(target: Target, box: Box, tolerance: Fraction, known: Regularity | N
     else:
         spacing = half / (Fraction(known.lipschitz) * Fraction(math.sqrt(moving) * (1 + 1e-9)))
     counts = tuple(max(1, math.ceil(side / spacing)) for side in sides)
-    beta = inverse_temperature(box, counts, known.sup, tolerance)
+    columns = target.shape[1]
+    beta = inverse_temperature(box, counts, known.sup, tolerance, columns)
+    gate = gate_bonus(known.sup, tolerance, columns)
     radius = math.sqrt(_radius_squared(box, counts))
-    return Apriori(counts, beta, known.sup, known.lipschitz, radius, tolerance)
+    return Apriori(counts, beta, gate, known.sup, known.lipschitz, radius, tolerance, columns)
 
 
-def inverse_temperature(box: Box, counts: Sequence[int], sup: float, tolerance: Fraction) -> Fraction:
-    """beta = ln(4 sup|f| N / eps) / (3 R^2), rounded up to eight significant bits; 1 where the grid has one token."""
+def inverse_temperature(box: Box, counts: Sequence[int], sup: float, tolerance: Fraction, columns: int = 1) -> Fraction:
+    """beta = ln(4 sup|f| N / eps) / (3 R^2), rounded up to eight significant bits; 1 where the grid has one token.
+
+    With several output columns 8 takes the place of 4.
+    """
     radius_squared = _radius_squared(box, counts)
     if radius_squared == 0 or math.prod(counts) == 1:
         return Fraction(1)
-    ratio = 4 * Fraction(max(sup, 1e-300)) * math.prod(counts) / tolerance
-    log = max(math.log(ratio.numerator) - math.log(ratio.denominator), 1.0)
-    mantissa, exponent = math.frexp(log / (3 * radius_squared) * (1 + 1e-9))
+    share = 4 if columns == 1 else 8
+    return _rounded_up(_log_ratio(share * math.prod(counts), sup, tolerance) / (3 * radius_squared))
+
+
+def gate_bonus(sup: float, tolerance: Fraction, columns: int) -> Fraction:
+    """gate = ln(8 sup|f| (n_o - 1) / eps), rounded up to eight significant bits; 0 with one output column."""
+    return _rounded_up(_log_ratio(8 * (columns - 1), sup, tolerance)) if columns > 1 else Fraction(0)
+
+
+def _log_ratio(factor: int, sup: float, tolerance: Fraction) -> float:
+    """ln(factor sup / tolerance), at least 1; the logarithms are of integers, which may be huge."""
+    ratio = factor * Fraction(max(sup, 1e-300)) / tolerance
+    return max(math.log(ratio.numerator) - math.log(ratio.denominator), 1.0)
+
+
+def _rounded_up(x: float) -> Fraction:
+    """At least x, with eight significant bits, so that keys of dyadic anchors stay short."""
+    mantissa, exponent = math.frexp(x * (1 + 1e-9))
     return Fraction(math.ceil(mantissa * 256)) * Fraction(2) ** (exponent - 8)
 
 
 def uniform_head(
-    target: Target, box: Box, counts: Sequence[int], beta: Fraction, *, input_shape: tuple[int, int], precision: int
+    target: Target,
+    box: Box,
+    counts: Sequence[int],
+    beta: Fraction,
+    *,
+    gate: Fraction = Fraction(0),
+    input_shape: tuple[int, int],
+    precision: int,
 ) -> SelfAttention:
-    """The head with one token for each cell of the grid; numbers are rounded to `precision` bits once.
+    """The head with one token for each cell of the grid and output column; numbers are rounded to `precision` bits once.
 
-    counts: (m,) cells for each side. The token of cell (i_1, ..., i_m) stands at place i_1 N_2 ... N_m + ... + i_m.
+    counts: (m,) cells for each side. In its block the token of cell (i_1, ..., i_m) stands at place
+    i_1 N_2 ... N_m + ... + i_m.
     """
     tokens = math.prod(counts)
-    require_memory(tokens, box.dimension, target.shape[0])
+    columns = target.shape[1]
+    require_memory(tokens * columns, box.dimension, target.shape[0])
     axes = [_anchors(side, count) for side, count in zip(box.sides, counts, strict=True)]
     rounded = [[_rounded(2 * beta * c, precision) for c in axis] for axis in axes]
     squares = [[beta * c * c for c in axis] for axis in axes]
@@ -144,7 +185,7 @@ def uniform_head(
     biases = [_rounded(-sum(terms, Fraction(0)), precision) for terms in product(*squares)]
     values = [evaluate_mp(target, anchor, precision) for anchor in product(*axes)]
     rows = [[mpf_to_fraction(entry) for entry in row] for row in zip(*values, strict=True)]
-    return embed(input_shape, keys, biases, rows, tokens)
+    return embed(input_shape, keys, biases, [rows[j::columns] for j in range(columns)], tokens, gate)
 
 
 def uniform_candidates(
@@ -152,23 +193,22 @@ def uniform_candidates(
 ) -> Iterator[Candidate]:
     """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for.
 
-    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box, or has several columns;
-    TooLarge when the head does not fit into memory.
+    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; TooLarge when the head does
+    not fit into memory.
     """
-    if target.shape[1] != 1:
-        raise InvalidTarget(f"the uniform construction needs a target with one column, not {target.shape[1]}")
     known = regularity(target, box)
     theory = apriori(target, box, tolerance, known)
     if apriori_only:
-        grids: Iterator[Grid] = iter([(theory.counts, theory.beta)])
+        gate, grids = theory.gate, iter([(theory.counts, theory.beta)])
     else:
-        grids = _coarse_grids(target, box, tolerance, theory)
+        gate, grids = GATE * theory.gate, _coarse_grids(target, box, tolerance, theory)
     for counts, beta in grids:
-        head = uniform_head(target, box, counts, beta, input_shape=input_shape, precision=precision)
+        head = uniform_head(target, box, counts, beta, gate=gate, input_shape=input_shape, precision=precision)
         notes = {
             "method": "uniform",
             "grid": list(counts),
             "beta": f"{float(beta):.6g}",
+            **({"gate": f"{float(gate):.6g}"} if theory.columns > 1 else {}),
             "precision": precision,
             "apriori": theory.to_notes(),
         }
@@ -184,7 +224,7 @@ def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori
         goal = float(tolerance) * (1 - margin)
         choices = [_coarsest(target, box, goal, tolerance, slopes, sharpness, theory) for sharpness in SHARPNESSES]
         best = min(choices, key=lambda grid: math.prod(grid[0]))
-        if math.prod(best[0]) >= theory.tokens:
+        if math.prod(best[0]) >= math.prod(theory.counts):
             break
         if best != last:
             last = best
@@ -212,7 +252,7 @@ def _coarsest(
         return tuple(int(max(1, math.ceil(count))) for count in np.minimum(sides * slopes * scale, 1e18))
 
     def beta(counts: tuple[int, ...]) -> Fraction:
-        return sharpness * inverse_temperature(box, counts, theory.sup, tolerance)
+        return sharpness * inverse_temperature(box, counts, theory.sup, tolerance, theory.columns)
 
     def fits(counts: tuple[int, ...]) -> bool:
         if samples_needed(counts) > MAX_SAMPLES:

@@ -368,6 +368,11 @@ def test_more_memory_than_there_is_is_refused(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
+@pytest.mark.parametrize("arguments", [["x*1e300", "--domain", "[0,1]"], ["exp(x)**300", "--domain", "[-1,1]"]])
+def test_overflow_inside_gives_no_warning_outside(tmp_path: Path, arguments: Sequence[str]) -> None:
+    expect_refusal(run("certify", *arguments, "--tol", "0.1", "--budget", "5", cwd=tmp_path))
+
+
 # --- hostile certificates --------------------------------------------------------------------------------------------
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -28,7 +28,7 @@ from operator import add, mul, neg, sub, truediv
 from os import PathLike
 from typing import Any, NamedTuple, TypeVar
 
-T = TypeVar("T")
+Item = TypeVar("Item")
 Interval = tuple[int, int]  # (lo, hi): the reals from lo 2^-P to hi 2^-P
 Side = tuple[Fraction, Fraction]  # lo <= hi: a side of the domain
 Row = Fraction | list[Fraction]  # a row of a matrix; a single number fills the row
@@ -47,7 +47,7 @@ class Limits:
     size: int = 1 << 34  # bits of all numbers of the document together, and 64 for each stored entry of a matrix
     exact: int = 1_000_000  # bits of a numerator or denominator in the exact arithmetic
     side: int = 4_000_000  # rows or columns of a matrix, hence tokens
-    inputs: int = 4096  # entries of the input
+    inputs: int = 1024  # entries of the input
     target: int = 1_000_000  # characters of the target
     nesting: int = 300  # expressions of the target inside one another
     magnitude: int = 100_000  # values of the target stay below 2^magnitude
@@ -559,7 +559,7 @@ class Target:
         require(expected in ("", token), "target", f"{printable(token)} where {expected} belongs")
         return self.tokens.pop()
 
-    def listed(self, brackets: str, item: Callable[[], T]) -> list[T]:
+    def listed(self, brackets: str, item: Callable[[], Item]) -> list[Item]:
         """Read item (',' item)* in brackets."""
         self.take(brackets[0])
         items = [item()]
@@ -678,8 +678,8 @@ class Evaluator(Arithmetic):
         for op, args, value, varies in target.nodes:
             valued = {"number": partial(enclose, value, P), "power": partial(self.power, value)}
             self.steps.append((op, args, int(value), varies, valued.get(op, self.operations.get(op))))
-        self.values: list[Interval | None] = [None] * len(self.steps)  # None: not defined on the whole box, ...
-        self.failures: dict[int, Rejected] = {}  # ... and why
+        self.values: list[Interval | None] = [None] * len(self.steps)  # None: not proved to be defined on the box
+        self.failures: dict[int, Rejected] = {}  # why not
 
     def enclosures(self, box: Sequence[Interval], outputs: Sequence[int]) -> list[Interval]:
         """Enclose some nodes over a box, or reject one that is not proved to be defined."""
@@ -923,23 +923,22 @@ class Head:
                 Z[k] = part
             else:
                 Z[ONE] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[ONE], part, strict=True)]
-        self.keys = self.applied(keys, Z)
-        self.queries = [self.applied(queries, {k: [entry(row, q) for row in Z[k]] for k in Z}) for q in self.selected]
-        forms = self.applied(values, Z)
+        self.keys, self.queries, forms = self.applied(keys, Z), self.applied(queries, Z), self.applied(values, Z)
         self.values = forms.pop(ONE)
         for k, form in forms.items():
             require(all(map(vanishes, form)), "unsupported", f"{where}: values depend on entry {k} of the input")
 
     def columns(self, W_O: list[Row], width: int) -> list[int]:
         """Return the column of Z that each column of W_O selects."""
-        selected: list[list[int]] = [[] for _ in range(width)]
+        selected = [-1] * width
         for i, row in enumerate(W_O):
             for j in range(width) if row else ():
-                require(entry(row, j) in (0, 1), "shape", f"statement.attention.W_O: entry [{i}, {j}] is not 0 or 1")
-                selected[j] += [i] if entry(row, j) else []
-        for j, ones in enumerate(selected):
-            require(len(ones) == 1, "shape", f"statement.attention.W_O: column {j} selects {len(ones)} columns")
-        return [ones[0] for ones in selected]
+                number = entry(row, j)
+                fits = number == 0 or (number == 1 and selected[j] < 0)
+                require(fits, "shape", f"statement.attention.W_O: column {j} is no standard basis vector")
+                selected[j] = i if number else selected[j]
+        require(min(selected) >= 0, "shape", "statement.attention.W_O: a column is 0")
+        return selected
 
     def applied(self, W: list[Row], forms: Forms) -> Forms:
         """Return W times a matrix."""
@@ -950,20 +949,18 @@ class Head:
 
     def scores(self, j: int) -> dict[int, Row]:
         """Return the scores of output column j, keys times query: the biases, and the slopes for each entry."""
-        terms: dict[tuple[int, int], tuple[list[Fraction], list[Row]]] = {}
-        for k, rows in self.keys.items():
-            for other, weights in self.queries[j].items():
-                term = terms.setdefault((min(k, other), max(k, other)), ([], []))
-                term[0].extend(entry(weight, 0) for weight in weights)
-                term[1].extend(rows)
+        q = self.selected[j]
         result = {}
-        for (k, other), (factors, rows) in terms.items():
-            row = combined(factors, rows, self.limits)
-            if k == ONE:
-                result[other] = row
-            else:
-                message = f"statement.attention: the scores of column {j} have a product of entries {k} and {other}"
-                require(vanishes(row), "unsupported", message)
+        for k in self.keys:
+            for other in self.keys:
+                pairs = [(k, other), (other, k)] if k < other else [(k, k)] if k == other else []
+                factors = [entry(row, q) for _, b in pairs for row in self.queries[b]]
+                row = combined(factors, [row for a, _ in pairs for row in self.keys[a]], self.limits)
+                if k == ONE:
+                    result[other] = row
+                elif pairs:
+                    product = f"statement.attention: the scores of column {j} have a product of entries {k} and {other}"
+                    require(vanishes(row), "unsupported", product)
         return result
 
 
@@ -1116,7 +1113,7 @@ class Paving:
 # The counterexample
 
 
-def violation(head: Head, target: Target, place: list[Fraction], r: int, j: int, P: int) -> Interval:
+def error_at(head: Head, target: Target, place: list[Fraction], r: int, j: int, P: int) -> Interval:
     """Enclose target - T at a point, for entry [r, j]; the scores are exact, and relative to the best one."""
     (value,) = Evaluator(target, P, head.limits).enclosures([enclose(x, P) for x in place], [target.outputs[r][j]])
     scores = head.scores(j)
@@ -1134,6 +1131,41 @@ def violation(head: Head, target: Target, place: list[Fraction], r: int, j: int,
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The door
+
+
+def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> tuple[str, int]:
+    """Check the proof; return the bound that it proves and the number of leaves."""
+    _, claimed, bits, k, trees = fields_of(evidence, "evidence", "kind", "bound", "precision", "silence", "trees")
+    bound = reader.number(claimed, "evidence.bound")
+    require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
+    P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
+    silence = count_of(k, "evidence.silence", 1, reader.limits.silence)
+    columns = len(head.selected)
+    number = len(typed(trees, list, "evidence.trees"))
+    require(number == columns, "tree", f"evidence.trees: {number} for {columns} output columns")
+    nodes = sum(len(typed(tree, str, "evidence.trees")) for tree in trees)
+    require(nodes <= reader.limits.nodes, "limit", f"evidence.trees: more than {reader.limits.nodes} nodes")
+    leaves = sum(Paving(head, target, j, bound, P, silence).check(tree) for j, tree in enumerate(trees))
+    require(leaves > 0, "tree", "no leaf was checked")
+    return claimed, leaves
+
+
+def check_counterexample(
+    head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader
+) -> tuple[tuple[str, ...], tuple[int, int]]:
+    """Check the refutation; return the point and the entry at which the tolerance is exceeded."""
+    _, numbers, indices, bits = fields_of(evidence, "evidence", "kind", "point", "entry", "precision")
+    place = [reader.number(x, "evidence.point") for x in typed(numbers, list, "evidence.point")]
+    require(len(place) == len(head.box), "shape", f"evidence.point: {len(place)} numbers, not {len(head.box)}")
+    inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, head.box, strict=True))
+    require(inside, "point", "evidence.point: outside the domain")
+    r, j = [count_of(i, "evidence.entry", 0, reader.limits.side) for i in items_of(indices, 2, "evidence.entry")]
+    require(r < len(head.values) and j < len(head.selected), "shape", f"evidence.entry: no entry [{r}, {j}]")
+    P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
+    lo, hi = error_at(head, target, place, r, j, P)
+    exceeds = Fraction(max(lo, -hi), 1 << P) > tolerance
+    require(exceeds, "point", f"target - T in [{about(lo, P)}, {about(hi, P)}] does not exceed the tolerance")
+    return tuple(numbers), (r, j)
 
 
 def check_document(document: Any, limits: Limits) -> Finding:
@@ -1156,39 +1188,17 @@ def check_document(document: Any, limits: Limits) -> Finding:
     require(tolerance > 0, "claim", "statement.claim.tolerance: not positive")
     head = Head(attention, domain, reader)
     target = Target(typed(text, str, "statement.target"), head.inputs, limits)
-    height, width = len(target.outputs), len(target.outputs[0])
-    fits = height == len(head.values) and width == len(head.selected)
-    require(fits, "shape", f"statement.target: {height} x {width}, not {len(head.values)} x {len(head.selected)}")
+    shape, wanted = (len(target.outputs), len(target.outputs[0])), (len(head.values), len(head.selected))
+    require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
     sides = " x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"])
     summary = f"|{printable(text)} - T| <= {printable(eps)} on {printable(sides)}"
 
     require(evidence is not None, "evidence", "a claim without evidence")
-    where = "evidence"
-    if kind_of(evidence, where, "kind", "paving", "counterexample") == "paving":
-        _, claimed, bits, k, trees = fields_of(evidence, where, "kind", "bound", "precision", "silence", "trees")
-        bound = reader.number(claimed, "evidence.bound")
-        require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
-        P = count_of(bits, "evidence.precision", 32, limits.precision)
-        silence = count_of(k, "evidence.silence", 1, limits.silence)
-        fits = len(typed(trees, list, "evidence.trees")) == width
-        require(fits, "tree", f"evidence.trees: {len(trees)} for {width} output columns")
-        nodes = sum(len(typed(tree, str, "evidence.trees")) for tree in trees)
-        require(nodes <= limits.nodes, "limit", f"evidence.trees: more than {limits.nodes} nodes")
-        leaves = sum(Paving(head, target, j, bound, P, silence).check(tree) for j, tree in enumerate(trees))
-        require(leaves > 0, "tree", "no leaf was checked")
-        return Finding("proved", digest, summary, claimed, 2 * leaves * height, leaves, head.tokens)
-    _, numbers, indices, bits = fields_of(evidence, where, "kind", "point", "entry", "precision")
-    place = [reader.number(x, "evidence.point") for x in typed(numbers, list, "evidence.point")]
-    require(len(place) == len(head.box), "shape", f"evidence.point: {len(place)} numbers, not {len(head.box)}")
-    inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, head.box, strict=True))
-    require(inside, "point", "evidence.point: outside the domain")
-    r, j = [count_of(index, "evidence.entry", 0, limits.side) for index in items_of(indices, 2, "evidence.entry")]
-    require(r < height and j < width, "shape", f"evidence.entry: no entry [{r}, {j}]")
-    P = count_of(bits, "evidence.precision", 32, limits.precision)
-    lo, hi = violation(head, target, place, r, j, P)
-    exceeds = Fraction(max(lo, -hi), 1 << P) > tolerance
-    require(exceeds, "point", f"target - T in [{about(lo, P)}, {about(hi, P)}] does not exceed the tolerance")
-    return Finding("refuted", digest, summary, eps, 1, 0, head.tokens, tuple(numbers), (r, j))
+    if kind_of(evidence, "evidence", "kind", "paving", "counterexample") == "paving":
+        bound, leaves = check_paving(head, target, evidence, tolerance, reader)
+        return Finding("proved", digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens)
+    place, at = check_counterexample(head, target, evidence, tolerance, reader)
+    return Finding("refuted", digest, summary, eps, 1, 0, head.tokens, place, at)
 
 
 def check_bytes(data: bytes, limits: Limits = Limits()) -> Finding:

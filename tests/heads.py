@@ -1,0 +1,304 @@
+"""Statements for the tests, made at random or by hand, and their errors |f - T| to sixty digits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import mpmath
+
+from attncert.certificates.attention import SelfAttention
+from attncert.certificates.claim import SupError
+from attncert.certificates.document import Document
+from attncert.certificates.domain import Box, parse_box
+from attncert.certificates.errors import UndefinedTarget
+from attncert.certificates.evaluate import evaluate_mp
+from attncert.certificates.evidence import Evidence
+from attncert.certificates.statement import Statement
+from attncert.certificates.target import InputSpace, parse_target
+from attncert.construct.embedding import embed
+from attncert.verifier import kernel
+
+BITS = 220  # sixty digits, and some to spare for cancellation
+Number = int | str | Fraction
+Point = tuple[Fraction, ...]
+
+
+def row(numbers: Iterable[Number]) -> list[Fraction]:
+    return [Fraction(number) for number in numbers]
+
+
+def statement_of(
+    target: str,
+    domain: str | Box,
+    keys: Sequence[Sequence[Number]],
+    biases: Sequence[Number],
+    values: Sequence[Sequence[Number]],
+    tolerance: Number,
+    shape: tuple[int, int] | None = None,
+) -> Statement:
+    """The claim |target - T| <= tolerance for the head with scores keys . x + biases; keys: m rows, values: d_o rows."""
+    box = parse_box(domain) if isinstance(domain, str) else domain
+    space = InputSpace(shape or (box.dimension, 1))
+    head = embed(space.shape, [row(key) for key in keys], row(biases), [row(value) for value in values], len(biases))
+    return Statement(parse_target(target, space), box, head, SupError(Fraction(tolerance)))
+
+
+def grid_statement(
+    target: str,
+    domain: str | Box,
+    counts: Sequence[int],
+    beta: Number,
+    tolerance: Number,
+    shape: tuple[int, int] | None = None,
+) -> Statement:
+    """The paper's head: anchors on a grid, scores beta (|x|^2 - |x - c|^2), values f(c) rounded to float64."""
+    box = parse_box(domain) if isinstance(domain, str) else domain
+    space = InputSpace(shape or (box.dimension, 1))
+    sides = list(zip(box.sides, counts, strict=True))
+    axes = [[lo + (hi - lo) * Fraction(2 * i + 1, 2 * n) for i in range(n)] for (lo, hi), n in sides]
+    anchors = list(product(*axes))
+    keys = [[2 * Fraction(beta) * c for c in column] for column in zip(*anchors, strict=True)]
+    biases = [-Fraction(beta) * sum(c * c for c in anchor) for anchor in anchors]
+    parsed = parse_target(target, space)
+    values = [values_at(parsed, anchor) for anchor in anchors]
+    return statement_of(target, box, keys, biases, list(zip(*values, strict=True)), tolerance, shape)
+
+
+def values_at(target: Any, anchor: Point) -> list[Fraction]:
+    """The target at an anchor, in float64; 0 where it has no value there."""
+    try:
+        values = [float(value) for value in evaluate_mp(target, anchor, 60)]
+    except UndefinedTarget:
+        values = [math.nan] * len(target.outputs)
+    return [Fraction(value) if math.isfinite(value) and abs(value) < 1e100 else Fraction(0) for value in values]
+
+
+def with_tolerance(statement: Statement, tolerance: Number) -> Statement:
+    return replace(statement, claim=SupError(Fraction(tolerance)), spelling=None)
+
+
+def errors_at(statement: Statement, point: Sequence[Fraction]) -> list[mpmath.mpf] | None:
+    """|f - T| of every entry (row by row) at a point, to sixty digits; None where the target has no value."""
+    d, n = statement.attention.input_shape
+    head = statement.attention([list(point[i * n : (i + 1) * n]) for i in range(d)], precision=BITS)
+    try:
+        values = evaluate_mp(statement.target, point, BITS)
+    except UndefinedTarget:
+        return None
+    with mpmath.workprec(BITS):
+        return [abs(value - entry) for value, entry in zip(values, list(head), strict=True)]
+
+
+def error_at(statement: Statement, point: Sequence[Fraction]) -> Fraction | None:
+    """The largest error at a point, as the rational that the sixty digits spell."""
+    errors = errors_at(statement, point)
+    return None if errors is None else max(map(exact, errors))
+
+
+def exact(x: mpmath.mpf) -> Fraction:
+    sign, mantissa, exponent, _ = x._mpf_
+    assert mantissa or not exponent, "not a finite number"
+    return Fraction(int(mantissa)) * Fraction(2) ** exponent * (-1 if sign else 1)
+
+
+def points_of(box: Box, count: int, rnd: random.Random) -> list[Point]:
+    """Corners and random points of a box, exactly inside; some lie very near a face."""
+    corners = list(product(*[sorted({lo, hi}) for lo, hi in box.sides]))[:16]
+    return corners + [tuple(_inside(lo, hi, rnd) for lo, hi in box.sides) for _ in range(count)]
+
+
+def _inside(lo: Fraction, hi: Fraction, rnd: random.Random) -> Fraction:
+    part = Fraction(rnd.getrandbits(40), 1 << 40)
+    if rnd.random() < 0.1:
+        part = Fraction(1, 1 << rnd.randrange(10, 60))
+    return lo + (hi - lo) * (part if rnd.random() < 0.7 else 1 - part)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Certificates as bytes
+
+
+def bytes_of(statement: Statement, evidence: Evidence | None) -> bytes:
+    return Document(statement, evidence).to_bytes()
+
+
+def json_of(statement: Statement, evidence: Evidence | None) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(bytes_of(statement, evidence))
+    return document
+
+
+def sealed(document: dict[str, Any]) -> bytes:
+    """The certificate with the digest that belongs to its statement, whatever that says."""
+    text = json.dumps(document["statement"], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    document = {**document, "statement_sha256": hashlib.sha256(text.encode("ascii")).hexdigest()}
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii") + b"\n"
+
+
+def kernel_says(data: bytes, limits: kernel.Limits | None = None) -> str:
+    """The kernel's verdict: `proved`, `refuted` or the reason of a rejection."""
+    try:
+        return kernel.check_bytes(data, limits or kernel.Limits()).verdict
+    except kernel.Rejected as rejection:
+        return rejection.reason
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Random statements
+
+SIDES = [
+    ("0", "1"),
+    ("-1", "1"),
+    ("1/3", "2/3"),
+    ("-0.7", "0.1"),
+    ("0.1", "0.3"),
+    ("-1/7", "1e-3"),
+    ("0", "10"),
+    ("-0x1.921fb54442d18p+1", "0x1.921fb54442d18p+1"),
+    ("1", "0x1.0000000001p+0"),
+    ("1e-9", "2e-9"),
+    ("99.9", "100.1"),
+]
+FIXED = ["0", "1/3", "-0.1", "2"]
+SMOOTH = ["sin", "cos", "atan", "tanh", "sigmoid", "erf", "exp", "sinh", "cosh"]
+
+
+def random_target(rnd: random.Random, names: Sequence[str], depth: int = 3) -> str:
+    """An expression over the whole target language, mostly defined everywhere and of moderate size."""
+
+    def part() -> str:
+        return random_target(rnd, names, depth - 1)
+
+    if depth == 0 or rnd.random() < 0.1:
+        number = rnd.choice(["0", "1", "2", "0.3", "1/3", "2.5e-1", "pi", "e", "10", ".5"])
+        return rnd.choice(list(names)) if rnd.random() < 0.75 else f"({number})"
+    forms: list[tuple[int, Callable[[], str]]] = [
+        (6, lambda: f"({part()} {rnd.choice('+-*')} {part()})"),
+        (2, lambda: f"-{part()}" if rnd.random() < 0.5 else f"({part()} - ({part()}) / 3)"),
+        (6, lambda: f"{rnd.choice(SMOOTH)}({part()})"),
+        (3, lambda: f"{rnd.choice(['sin', 'cos'])}({rnd.choice(['2*pi', '3', '0.5'])}*{part()})"),
+        (2, lambda: f"abs({part()})"),
+        (2, lambda: f"{rnd.choice(['min', 'max'])}({part()}, {part()})"),
+        (1, lambda: f"max({part()}, {part()}, {part()})"),
+        (2, lambda: f"({part()})**{rnd.choice(['2', '3', '0', '4', '(6/2)'])}"),
+        (1, lambda: f"(1 + abs({part()}))**{rnd.choice(['-1', '-2', '0.5', '(1/3)', '-0.5', '(x_)']).replace('x_', rnd.choice(list(names)))}"),
+        (2, lambda: f"{part()} / (1.5 + {rnd.choice(['sin', 'cos'])}({part()}))"),
+        (1, lambda: f"sqrt(abs({part()}))"),
+        (1, lambda: f"log(1 + abs({part()}))"),
+        (1, lambda: f"tan(atan({part()}))"),
+        (1, lambda: f"where({part()} <= {part()}, {part()}, {part()})"),
+        (1, lambda: f"where(not {part()} < 0 and ({part()} > 0.2 or 0 < {part()} < 1), {part()}, {part()})"),
+        (1, lambda: _continuous_where(part(), part())),
+        (1, lambda: f"{rnd.choice(['sign', 'floor', 'sqrt', 'log', 'tan', '1/'])}({part()})"),
+    ]
+    weights, makers = zip(*forms, strict=True)
+    return rnd.choices(makers, weights)[0]()
+
+
+def _continuous_where(a: str, b: str) -> str:
+    return f"where({a} < {b}, {a}, {b})"
+
+
+def random_box(rnd: random.Random) -> Box:
+    sides = []
+    for _ in range(rnd.choice([1, 1, 1, 2, 2, 3])):
+        lo, hi = rnd.choice(SIDES)
+        if rnd.random() < 0.08:
+            lo = hi = rnd.choice(FIXED)
+        sides.append((Fraction_(lo), Fraction_(hi)))
+    return Box(tuple(sides))
+
+
+def Fraction_(text: str) -> Fraction:
+    """The number that a domain end spells, hexadecimal included."""
+    return parse_box(f"[{text},{text}]").sides[0][0]
+
+
+def random_statement(rnd: random.Random) -> Statement:
+    """A random target, domain and head, with the tolerance 1."""
+    box = random_box(rnd)
+    m = box.dimension
+    shape = rnd.choice([(m, 1), (m, 1), (1, m)])
+    space = InputSpace(shape)
+    names = [f"x{k}" for k in range(m)] + [f"X[{k // shape[1]},{k % shape[1]}]" for k in range(m)]
+    entries = rnd.choice([1, 1, 1, 2])
+    texts = [random_target(rnd, names, rnd.choice([1, 2, 2, 3])) for _ in range(entries)]
+    target = texts[0] if entries == 1 else f"[{', '.join(texts)}]"
+    beta = Fraction(10 ** rnd.uniform(-2, 8)).limit_denominator(1000) or Fraction(1, 100)
+    if rnd.random() < 0.6:
+        largest = rnd.choice([1, 4, 16, 64]) ** (1 / m)
+        return grid_statement(target, box, [rnd.randint(1, max(1, int(largest))) for _ in range(m)], beta, 1, shape)
+    return _irregular(rnd, target, box, shape, space, beta)
+
+
+def _irregular(
+    rnd: random.Random, target: str, box: Box, shape: tuple[int, int], space: InputSpace, beta: Fraction
+) -> Statement:
+    """Keys, biases and values off any grid: random slopes, or anchors at random places with biases off by a little."""
+    tokens = rnd.choice([1, 2, 3, 7, 20])
+    places = points_of(box, tokens, rnd)[-tokens:]
+    bend = rnd.choice([0, Fraction(1, 10**6), Fraction(1, 3)])
+    if rnd.random() < 0.6:
+        keys = [[2 * beta * place[k] for place in places] for k in range(box.dimension)]
+        biases = [-beta * sum(x * x for x in place) * (1 + bend * Fraction(rnd.random())) for place in places]
+    else:
+        keys = [[beta * Fraction(rnd.gauss(0, 1)) for _ in places] for _ in box.sides]
+        biases = [beta * Fraction(rnd.gauss(0, 1)) / 3 for _ in places]
+    parsed = parse_target(target, space)
+    noise = rnd.choice([0, 0, Fraction(1, 100), 1])
+    values = [[v + noise * Fraction(rnd.uniform(-1, 1)) for v in values_at(parsed, place)] for place in places]
+    return statement_of(target, box, keys, biases, list(zip(*values, strict=True)), 1, shape)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Any head of the paper's form, multiplied out without the product's own arithmetic
+
+
+def multiplied(A: Sequence[Sequence[Fraction]], B: Sequence[Sequence[Fraction]]) -> list[list[Fraction]]:
+    return [[sum((a * b for a, b in zip(left, right, strict=True)), Fraction(0)) for right in zip(*B)] for left in A]
+
+
+def full(matrix: Any) -> list[list[Fraction]]:
+    """The entries of an exact matrix, from its certificate form."""
+    shape, form = matrix.shape, matrix.to_json()
+    if "rows" in form:
+        rows = [line if isinstance(line, list) else [line] * shape[1] for line in form["rows"]]
+        return [[Fraction_(number) for number in line] for line in rows]
+    dense = [[Fraction(0)] * shape[1] for _ in range(shape[0])]
+    for i, j, number in form["entries"]:
+        dense[i][j] = Fraction_(number)
+    return dense
+
+
+def evaluated(attention: SelfAttention, X: Sequence[Sequence[Fraction]], digits: int = 60) -> list[list[mpmath.mpf]]:
+    """T(X) = W_V Z softmax((W_K Z)^T W_Q Z) W_O, as it is written, for any head: quadratic scores and all."""
+    Z = full(attention.R)
+    for P, Q in attention.linear:
+        term = multiplied(multiplied(full(P), X), full(Q))
+        Z = [[a + b for a, b in zip(left, right, strict=True)] for left, right in zip(Z, term, strict=True)]
+    keys, queries = multiplied(full(attention.W_K), Z), multiplied(full(attention.W_Q), Z)
+    scores = multiplied([list(column) for column in zip(*keys, strict=True)], queries)
+    selected = multiplied(scores, full(attention.W_O))  # W_O selects columns, before the softmax as well as after it
+    values = multiplied(full(attention.W_V), Z)
+    with mpmath.workdps(digits + 10):
+        out = [[mpmath.mpf(0)] * len(selected[0]) for _ in values]
+        for j, column in enumerate(zip(*selected, strict=True)):
+            best = max(column)
+            weights = [mpmath.exp(mpf(score - best)) for score in column]
+            for r, line in enumerate(values):
+                top = mpmath.fsum(mpf(value) * weight for value, weight in zip(line, weights, strict=True))
+                out[r][j] = top / mpmath.fsum(weights)
+        return out
+
+
+def mpf(x: Fraction) -> mpmath.mpf:
+    return mpmath.mpf(x.numerator) / x.denominator
+
+
