@@ -21,9 +21,9 @@ from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import UndefinedTarget
 from attncert.certificates.evaluate import evaluate_mp
 from attncert.certificates.evidence import Evidence
+from attncert.certificates.matrix import DenseMatrix, Matrix, SparseMatrix
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
-from attncert.construct.embedding import embed
 from attncert.verifier import kernel
 
 BITS = 220  # sixty digits, and some to spare for cancellation
@@ -33,6 +33,70 @@ Point = tuple[Fraction, ...]
 
 def row(numbers: Iterable[Number]) -> list[Fraction]:
     return [Fraction(number) for number in numbers]
+
+
+def matrix_of(rows: Sequence[Sequence[Number]], *, sparse: bool = False) -> Matrix:
+    shape = len(rows), len(rows[0])
+    if sparse:
+        places = {(i, j): Fraction(x) for i, line in enumerate(rows) for j, x in enumerate(line) if x}
+        return SparseMatrix(shape, places)
+    return DenseMatrix(shape, tuple(map(row, rows)))
+
+
+def attention_of(
+    shape: tuple[int, int],
+    keys: Sequence[Sequence[Number]],
+    biases: Sequence[Number],
+    values: Sequence[Sequence[Number]],
+    *,
+    columns: Sequence[int] = (0,),
+    factors: Sequence[Number] | None = None,
+    mix: random.Random | None = None,
+    sparse: bool = False,
+) -> SelfAttention:
+    """The head whose output column that selects q has the scores a_i . x + factors_q b_i; keys: m rows, values: d_o rows.
+
+    The rows of Z are x, the keys, the biases, the factors (1 unless given) and the values. `mix` multiplies Z by a random
+    unimodular matrix and the weights by its inverse, so that every matrix is full, and the head the same.
+    """
+    d, n = shape
+    m, tokens, d_o = d * n, len(biases), len(values)
+    height = 2 * m + 2 + d_o
+    R = [[0] * tokens for _ in range(m)] + [list(key) for key in keys] + [list(biases), list(factors or [1] * tokens)]
+    R += [list(value) for value in values]
+    linear = []
+    for b in range(n):
+        P = [[int(r == a * n + b) for a in range(d)] for r in range(height)]
+        linear.append((P, [[int(line == b)] * tokens for line in range(n)]))
+    W_K, W_Q, W_V = [
+        [[int(r == place) for r in range(height)] for place in places]
+        for places in (range(m, 2 * m + 1), [*range(m), 2 * m + 1], range(2 * m + 2, height))
+    ]
+    weights: list[Any] = [W_K, W_Q, W_V]
+    if mix is not None:
+        lower = [[1 if r == c else mix.randint(-2, 2) if c < r else 0 for c in range(height)] for r in range(height)]
+        R, linear = multiplied(lower, R), [(multiplied(lower, P), Q) for P, Q in linear]
+        weights = [multiplied(W, _inverse(lower)) for W in weights]
+    W_K, W_Q, W_V = weights
+    return SelfAttention(
+        input_shape=shape,
+        linear=tuple((matrix_of(P, sparse=sparse), matrix_of(Q, sparse=sparse)) for P, Q in linear),
+        R=matrix_of(R, sparse=sparse),
+        W_K=matrix_of(W_K, sparse=sparse),
+        W_Q=matrix_of(W_Q, sparse=sparse),
+        W_V=matrix_of(W_V, sparse=sparse),
+        W_O=SparseMatrix((tokens, len(columns)), {(q, j): Fraction(1) for j, q in enumerate(columns)}),
+    )
+
+
+def _inverse(lower: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The inverse of a lower triangular matrix with ones on the diagonal, by forward substitution."""
+    size = len(lower)
+    inverse = [[int(r == c) for c in range(size)] for r in range(size)]
+    for r in range(size):
+        for k in range(r):
+            inverse[r] = [a - lower[r][k] * b for a, b in zip(inverse[r], inverse[k], strict=True)]
+    return inverse
 
 
 def statement_of(
@@ -47,7 +111,7 @@ def statement_of(
     """The claim |target - T| <= tolerance for the head with scores keys . x + biases; keys: m rows, values: d_o rows."""
     box = parse_box(domain) if isinstance(domain, str) else domain
     space = InputSpace(shape or (box.dimension, 1))
-    head = embed(space.shape, [row(key) for key in keys], row(biases), [row(value) for value in values], len(biases))
+    head = attention_of(space.shape, keys, biases, values)
     return Statement(parse_target(target, space), box, head, SupError(Fraction(tolerance)))
 
 
@@ -261,8 +325,9 @@ def _irregular(
 # Any head of the paper's form, multiplied out without the product's own arithmetic
 
 
-def multiplied(A: Sequence[Sequence[Fraction]], B: Sequence[Sequence[Fraction]]) -> list[list[Fraction]]:
-    return [[sum((a * b for a, b in zip(left, right, strict=True)), Fraction(0)) for right in zip(*B)] for left in A]
+def multiplied(A: Sequence[Sequence[Any]], B: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    columns = list(zip(*B, strict=True))
+    return [[sum(a * b for a, b in zip(line, column, strict=True)) for column in columns] for line in A]
 
 
 def full(matrix: Any) -> list[list[Fraction]]:

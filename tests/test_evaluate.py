@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 from flint import arb, fmpq
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attncert.certificates.errors import UndefinedTarget
@@ -214,6 +214,7 @@ SOURCES = (
 
 
 @pytest.mark.parametrize("source", SOURCES)
+@settings(deadline=None)
 @given(point=st.tuples(st.floats(-2, 2), st.floats(-2, 2)))
 def test_float_values_are_close(source: str, point: tuple[float, float]) -> None:
     target = parse_target(source, PLANE)

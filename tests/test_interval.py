@@ -11,7 +11,7 @@ import flint
 import numpy as np
 import pytest
 from flint import arb
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -185,6 +185,7 @@ WAVES: list[tuple[Unary, Callable[[float], float], float]] = [(iv.sin, math.sin,
 
 
 @pytest.mark.parametrize(("function", "value", "crest"), WAVES, ids=["sin", "cos"])
+@settings(deadline=None)
 @given(start=st.floats(-1e4, 1e4), width=st.floats(0, 10))
 def test_wave_range(function: Unary, value: Callable[[float], float], crest: float, start: float, width: float) -> None:
     """The range is that of the ends, with 1 and -1 exactly where a crest or a trough is inside."""
@@ -257,6 +258,7 @@ def exact_range(values: list[Fraction], found: Interval) -> None:
             assert abs(Fraction(end) - exact) <= 4 * Fraction(2) ** -52 * abs(exact) + 3 * Fraction(5e-324)
 
 
+@settings(deadline=None)
 @given(pairs, pairs)
 def test_arithmetic(x: list[float], y: list[float]) -> None:
     with iv.quiet():
@@ -272,6 +274,7 @@ def test_arithmetic(x: list[float], y: list[float]) -> None:
         assert np.isnan(found["/"].ends).all()
 
 
+@settings(deadline=None)
 @given(st.lists(pairs, min_size=1, max_size=5), doubles)
 def test_batches_and_scalars_agree_with_single_boxes(batch: list[list[float]], c: float) -> None:
     with iv.quiet():

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import mpmath
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attncert.certificates.errors import InvalidNumber
@@ -127,11 +127,13 @@ def test_canonical_spelling(value: Fraction, text: str) -> None:
     assert format_exact(value) == text
 
 
+@settings(deadline=None)
 @given(rationals)
 def test_round_trip(value: Fraction) -> None:
     assert parse_exact(format_exact(value)) == value
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_spelling_of_doubles_is_that_of_float_hex(x: float) -> None:
     text = format_exact(Fraction(x))
@@ -141,6 +143,7 @@ def test_spelling_of_doubles_is_that_of_float_hex(x: float) -> None:
         assert text == head.rstrip("0").rstrip(".") + "p" + exponent
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**200), 2**200), st.integers(-3000, 3000))
 def test_dyadic_fast_path_agrees(mantissa: int, exponent: int) -> None:
     assert format_dyadic(mantissa, exponent) == format_exact(mantissa * Fraction(2) ** exponent)
@@ -161,6 +164,7 @@ def test_numbers_too_long_to_write(value: Fraction) -> None:
         format_exact(value)
 
 
+@settings(deadline=None)
 @given(rationals)
 def test_neighbouring_doubles(x: Fraction) -> None:
     lower, upper = float_down(x), float_up(x)
@@ -185,12 +189,14 @@ def test_doubles_at_the_ends_of_the_range() -> None:
     assert float_nearest([huge, -huge, tiny, Fraction(1, 3)]).tolist() == [math.inf, -math.inf, 0.0, 1 / 3]
 
 
+@settings(deadline=None)
 @given(dyadics)
 def test_mpf_values_are_exact(value: Fraction) -> None:
     number = mpmath.mp.make_mpf(mpmath.libmp.from_rational(value.numerator, value.denominator, 2000, "n"))
     assert mpf_to_fraction(number) == value
 
 
+@settings(deadline=None)
 @given(rationals, st.integers(2, 300))
 def test_mpf_rounding_is_to_nearest(x: Fraction, precision: int) -> None:
     rounded = mpf_to_fraction(fraction_to_mpf(x, precision))

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from attncert.certificates.errors import InvalidTarget
@@ -348,6 +348,7 @@ def _python(source: str, names: dict[str, Any]) -> Any:
     return eval(exact, {"F": Fraction, "abs": abs, "min": min, "max": max, **names})
 
 
+@settings(deadline=None)
 @given(arithmetic, st.fractions(max_denominator=8), st.fractions(max_denominator=8))
 @example("1-2**-1*x0/-2", Fraction(3), Fraction(1))
 def test_arithmetic_is_pythons(source: str, x0: Fraction, x1: Fraction) -> None:
@@ -362,6 +363,7 @@ def test_arithmetic_is_pythons(source: str, x0: Fraction, x1: Fraction) -> None:
             assert {"pow", "rpow"} & set(ops(parse_target(source, PLANE)))
 
 
+@settings(deadline=None)
 @given(conditions, st.fractions(max_denominator=4), st.fractions(max_denominator=4))
 def test_conditions_are_pythons(source: str, x0: Fraction, x1: Fraction) -> None:
     try:
@@ -372,6 +374,7 @@ def test_conditions_are_pythons(source: str, x0: Fraction, x1: Fraction) -> None
     assert found == [1 if expected else 2]
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("x01X[],()+-*/.e<=> \nwherandotsinlogm"), max_size=40))
 @example("((")
 @example("x**")
@@ -384,6 +387,7 @@ def test_any_text_parses_or_is_refused_in_one_line(source: str) -> None:
         assert len(target.spans) == len(target.tape)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_arbitrary_text(source: str) -> None:
     message, target = outcome(source)
