@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from attncert.certificates.claim import SupError, parse_tolerance
+from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
@@ -30,6 +31,8 @@ ProgressCallback = Callable[[Progress], None]
 
 METHODS = ("auto", "uniform")
 PRECISION_RANGE = (24, 100_000)
+FLOAT_RANGE = (Fraction(1, 10**300), Fraction(10**300))
+"""Tolerances and sizes that the floating-point search can represent."""
 
 
 class Certificate(Document):
@@ -75,6 +78,15 @@ class Result:
         raise TypeError("a result is proved, verified, refuted or undecided: compare its verdict")
 
 
+_NOTHING = Result("undecided", None, None, 0, 0, 0.0, "", "stopped before a head was constructed", None)
+
+
+def _merit(result: Result) -> tuple[int, float]:
+    """What makes one answer better than another: its verdict, then how small an error it leaves possible."""
+    rank = ("proved", "verified", "undecided", "refuted").index(result.verdict)
+    return rank + (result is _NOTHING), float(result.error_upper or math.inf)
+
+
 def construct(
     target: str,
     *,
@@ -89,7 +101,7 @@ def construct(
 ) -> Certificate:
     """Emit a head and the claim, without evidence. Arguments as for `certify`."""
     request = _request(target, domain, tolerance, norm, attention, shape, method, precision)
-    return request.certificate(next(request.candidates(apriori)))
+    return request.certificate(next(request.candidates(apriori, NEVER)))
 
 
 def verify(
@@ -105,7 +117,7 @@ def verify(
     budget: seconds after which the answer is `undecided`, with the best bounds; none means no limit. jobs: threads.
     An interrupt (KeyboardInterrupt) during the search also ends it as `undecided`.
     """
-    return _verify(certificate, budget=budget, jobs=jobs, check=check, progress=progress)
+    return _verify(certificate, deadline=Deadline.after(budget), jobs=jobs, check=check, progress=progress)
 
 
 def certify(
@@ -138,21 +150,28 @@ def certify(
         raise InputError(f"unknown proof {proof!r}; this version knows: paving")
     request = _request(target, domain, tolerance, norm, attention, shape, method, precision)
     started = time.monotonic()
+    deadline = Deadline.after(budget)
     boxes = 0
-    for candidate in request.candidates(apriori):
-        result = _verify(
-            request.certificate(candidate),
-            budget=None if budget is None else max(0.0, budget - (time.monotonic() - started)),
-            jobs=jobs,
-            check=check,
-            progress=progress,
-            max_boxes=None if candidate.is_last else 200_000 + 40 * candidate.attention.tokens,
-        )
-        boxes += result.boxes
-        out_of_time = budget is not None and time.monotonic() - started > budget
-        if out_of_time or result.interrupted or result.verdict in ("proved", "verified"):
-            break
-    return replace(result, boxes=boxes, seconds=time.monotonic() - started)
+    best = _NOTHING
+    try:
+        for candidate in request.candidates(apriori, deadline):
+            result = _verify(
+                request.certificate(candidate),
+                deadline=deadline,
+                jobs=jobs,
+                check=check,
+                progress=progress,
+                max_boxes=None if candidate.is_last else 200_000 + 40 * candidate.attention.tokens,
+            )
+            boxes += result.boxes
+            best = min(result, best, key=_merit)
+            if deadline.passed() or result.interrupted or result.verdict in ("proved", "verified"):
+                break
+    except OutOfTime:
+        pass
+    except KeyboardInterrupt:
+        best = replace(best, interrupted=True)
+    return replace(best, boxes=boxes, seconds=time.monotonic() - started)
 
 
 @dataclass(frozen=True)
@@ -165,7 +184,7 @@ class _Request:
     space: InputSpace
     precision: int
 
-    def candidates(self, apriori: bool) -> Iterator[Candidate]:
+    def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
         return uniform_candidates(
             self.target,
             self.box,
@@ -173,6 +192,7 @@ class _Request:
             input_shape=self.space.shape,
             precision=self.precision,
             apriori_only=apriori,
+            deadline=deadline,
         )
 
     def certificate(self, candidate: Candidate) -> Certificate:
@@ -203,6 +223,10 @@ def _request(
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = SupError(parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
+    if not FLOAT_RANGE[0] <= claim.tolerance <= FLOAT_RANGE[1]:
+        raise InvalidClaim("the tolerance must lie between 1e-300 and 1e300")
+    if any(max(abs(lo), abs(hi)) > FLOAT_RANGE[1] for lo, hi in box.sides):
+        raise InvalidDomain("the ends of the domain must lie between -1e300 and 1e300")
     return _Request(parse_target(target, space), box, claim, space, precision)
 
 
@@ -223,7 +247,7 @@ def _input_space(box: Box, shape: str | None) -> InputSpace:
 def _verify(
     certificate: Certificate,
     *,
-    budget: float | None,
+    deadline: Deadline,
     jobs: int,
     check: bool,
     progress: ProgressCallback | None,
@@ -232,7 +256,7 @@ def _verify(
     started = time.monotonic()
     outcome = search_evidence(
         certificate.statement,
-        budget=budget,
+        deadline=deadline,
         jobs=jobs,
         progress=progress,
         max_boxes=max_boxes,

@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose, enclose_gradient
 from attncert.certificates.errors import InvalidTarget, TooLarge, UndefinedTarget
@@ -50,26 +51,26 @@ def box_ends(box: Box) -> Ends:
     return lo, hi
 
 
-def regularity(target: Target, box: Box) -> Regularity:
+def regularity(target: Target, box: Box, deadline: Deadline = NEVER) -> Regularity:
     """Prove that the target is defined and bounded on the box, and how steep it is.
 
-    Raises InvalidTarget, naming the place, where the target is undefined, unbounded or jumps.
+    Raises InvalidTarget, naming the place, where the target is undefined, unbounded or jumps; OutOfTime.
     """
     require_defined(target, box)
-    sup = _least_upper_bound(lambda lo, hi: _largest_value(target, lo, hi), box)
-    lipschitz = _least_upper_bound(lambda lo, hi: _largest_slope(target, lo, hi), box)
+    sup = _least_upper_bound(lambda lo, hi: _largest_value(target, lo, hi), box, deadline)
+    lipschitz = _least_upper_bound(lambda lo, hi: _largest_slope(target, lo, hi), box, deadline)
     if math.isinf(lipschitz):
         require_continuous(target, box)
     return Regularity(sup, lipschitz)
 
 
-def modulus(target: Target, box: Box, radius: float) -> float:
+def modulus(target: Target, box: Box, radius: float, deadline: Deadline = NEVER) -> float:
     """A proved bound on |f(x) - f(y)| over all x, y in the box with |x - y| <= radius (every entry).
 
     The box is cut into cells of side at most a fraction of the radius. If x lies in a cell, y lies in the cell grown
     by the radius on every side, so the enclosures of f over the two bound the difference.
 
-    Raises TooLarge when that takes more than MAX_CELLS cells.
+    Raises TooLarge when that takes more than MAX_CELLS cells; OutOfTime.
     """
     lo, hi = (ends[0] for ends in box_ends(box))
     fraction = (0.125, 0.5)[box.dimension - 1] if box.dimension <= 2 else 1.0
@@ -81,6 +82,7 @@ def modulus(target: Target, box: Box, radius: float) -> float:
     slip = 1e-9 * side
     worst = 0.0
     for start in range(0, math.prod(shape), MAX_BOXES):
+        deadline.check()
         index = np.stack(np.unravel_index(np.arange(start, min(start + MAX_BOXES, math.prod(shape))), shape), axis=1)
         cell = np.maximum(lo + index * side - slip, lo), np.minimum(lo + (index + 1) * side + slip, hi)
         grown = np.maximum(down(cell[0] - radius), lo), np.minimum(up(cell[1] + radius), hi)
@@ -91,7 +93,7 @@ def modulus(target: Target, box: Box, radius: float) -> float:
     return worst
 
 
-def radius_for(target: Target, box: Box, difference: float) -> float:
+def radius_for(target: Target, box: Box, difference: float, deadline: Deadline = NEVER) -> float:
     """A radius at which the proved modulus of continuity is at most `difference`, large to within a tenth.
 
     Raises InvalidTarget when there is none above 2^-60 of the side, TooLarge when finding it takes too many boxes.
@@ -99,12 +101,12 @@ def radius_for(target: Target, box: Box, difference: float) -> float:
     lo, hi = box_ends(box)
     radius = float(np.max(hi - lo)) or 1.0
     for _ in range(60):
-        if modulus(target, box, radius) <= difference:
+        if modulus(target, box, radius, deadline) <= difference:
             break
         radius /= 2
     else:
         raise InvalidTarget("no modulus of continuity could be proved for the target on the domain")
-    while radius < float(np.max(hi - lo)) and modulus(target, box, 1.1 * radius) <= difference:
+    while radius < float(np.max(hi - lo)) and modulus(target, box, 1.1 * radius, deadline) <= difference:
         radius *= 1.1
     return radius
 
@@ -153,7 +155,9 @@ def require_continuous(target: Target, box: Box) -> None:
             )
 
 
-def _least_upper_bound(bound: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]], box: Box) -> float:
+def _least_upper_bound(
+    bound: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]], box: Box, deadline: Deadline
+) -> float:
     """Refine a paving where `bound`'s upper ends are largest; the answer bounds the supremum over the box.
 
     `bound` gives for each box an upper bound on the supremum there and a value that is attained there.
@@ -161,6 +165,7 @@ def _least_upper_bound(bound: Callable[[FloatArray, FloatArray], tuple[FloatArra
     lo, hi = box_ends(box)
     upper, attained = bound(lo, hi)
     while len(upper) < MAX_BOXES:
+        deadline.check()
         worst, best = float(np.max(upper)), float(np.max(attained))
         if worst <= 1.02 * best or worst == 0.0:
             break

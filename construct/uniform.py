@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from attncert.certificates.attention import SelfAttention
+from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
 from attncert.certificates.errors import TooLarge
 from attncert.certificates.evaluate import evaluate_float, evaluate_mp
@@ -42,7 +43,7 @@ from attncert.certificates.target import Target
 from attncert.construct.continuity import Regularity, radius_for, regularity
 from attncert.construct.embedding import embed
 from attncert.construct.estimate import MAX_SAMPLES, grid_error, samples_needed
-from attncert.construct.resources import require_memory
+from attncert.construct.resources import approximately, require_memory
 
 FloatArray = npt.NDArray[np.float64]
 Grid = tuple[tuple[int, ...], Fraction]
@@ -103,19 +104,21 @@ class Candidate:
     is_last: bool
 
 
-def apriori(target: Target, box: Box, tolerance: Fraction, known: Regularity | None = None) -> Apriori:
+def apriori(
+    target: Target, box: Box, tolerance: Fraction, known: Regularity | None = None, deadline: Deadline = NEVER
+) -> Apriori:
     """The grid and the inverse temperature of the a-priori bound.
 
-    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box.
+    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; OutOfTime.
     """
-    known = known or regularity(target, box)
+    known = known or regularity(target, box, deadline)
     sides = [hi - lo for lo, hi in box.sides]
     moving = sum(side > 0 for side in sides)
     half = tolerance / 2
     if known.lipschitz == 0.0 or moving == 0:
         spacing = max(max(sides), Fraction(1))
     elif math.isinf(known.lipschitz):
-        spacing = Fraction(radius_for(target, box, float(half) * (1 - 1e-9)) / math.sqrt(moving) * (1 - 1e-9))
+        spacing = Fraction(radius_for(target, box, float(half) * (1 - 1e-9), deadline) / math.sqrt(moving) * (1 - 1e-9))
     else:
         spacing = half / (Fraction(known.lipschitz) * Fraction(math.sqrt(moving) * (1 + 1e-9)))
     counts = tuple(max(1, math.ceil(side / spacing)) for side in sides)
@@ -164,8 +167,9 @@ def uniform_head(
     gate: Fraction = Fraction(0),
     input_shape: tuple[int, int],
     precision: int,
+    deadline: Deadline = NEVER,
 ) -> SelfAttention:
-    """The head with one token for each cell of the grid and output column; numbers are rounded to `precision` bits once.
+    """The head with one token for each cell and output column; numbers are rounded to `precision` bits once.
 
     counts: (m,) cells for each side. In its block the token of cell (i_1, ..., i_m) stands at place
     i_1 N_2 ... N_m + ... + i_m.
@@ -183,27 +187,39 @@ def uniform_head(
         outer = tokens // (inner * len(axis))
         keys.append([number for number in axis for _ in range(inner)] * outer)
     biases = [_rounded(-sum(terms, Fraction(0)), precision) for terms in product(*squares)]
-    values = [evaluate_mp(target, anchor, precision) for anchor in product(*axes)]
+    values = []
+    for anchor in product(*axes):
+        deadline.check()
+        values.append(evaluate_mp(target, anchor, precision))
     rows = [[mpf_to_fraction(entry) for entry in row] for row in zip(*values, strict=True)]
     return embed(input_shape, keys, biases, [rows[j::columns] for j in range(columns)], tokens, gate)
 
 
 def uniform_candidates(
-    target: Target, box: Box, tolerance: Fraction, *, input_shape: tuple[int, int], precision: int, apriori_only: bool
+    target: Target,
+    box: Box,
+    tolerance: Fraction,
+    *,
+    input_shape: tuple[int, int],
+    precision: int,
+    apriori_only: bool,
+    deadline: Deadline = NEVER,
 ) -> Iterator[Candidate]:
     """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for.
 
-    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; TooLarge when the head does
-    not fit into memory.
+    Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; TooLarge when the head
+    does not fit into memory; OutOfTime.
     """
-    known = regularity(target, box)
-    theory = apriori(target, box, tolerance, known)
+    known = regularity(target, box, deadline)
+    theory = apriori(target, box, tolerance, known, deadline)
     if apriori_only:
         gate, grids = theory.gate, iter([(theory.counts, theory.beta)])
     else:
-        gate, grids = GATE * theory.gate, _coarse_grids(target, box, tolerance, theory)
+        gate, grids = GATE * theory.gate, _coarse_grids(target, box, tolerance, theory, deadline)
     for counts, beta in grids:
-        head = uniform_head(target, box, counts, beta, gate=gate, input_shape=input_shape, precision=precision)
+        head = uniform_head(
+            target, box, counts, beta, gate=gate, input_shape=input_shape, precision=precision, deadline=deadline
+        )
         notes = {
             "method": "uniform",
             "grid": list(counts),
@@ -216,15 +232,17 @@ def uniform_candidates(
         yield Candidate(head, error, notes, is_last=counts == theory.counts)
 
 
-def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori) -> Iterator[Grid]:
+def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori, deadline: Deadline) -> Iterator[Grid]:
     """Grids whose sampled error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
     slopes = _sampled_slopes(target, box)
     last: Grid | None = None
     for margin in MARGINS:
         goal = float(tolerance) * (1 - margin)
-        choices = [_coarsest(target, box, goal, tolerance, slopes, sharpness, theory) for sharpness in SHARPNESSES]
-        best = min(choices, key=lambda grid: math.prod(grid[0]))
-        if math.prod(best[0]) >= math.prod(theory.counts):
+        best: Grid | None = None
+        for sharpness in SHARPNESSES:
+            search = _GridSearch(target, box, goal, tolerance, slopes, sharpness, theory, deadline)
+            best = search.coarsest(best)
+        if best is None or math.prod(best[0]) >= math.prod(theory.counts):
             break
         if best != last:
             last = best
@@ -232,51 +250,67 @@ def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori
     yield theory.counts, theory.beta
 
 
-def _coarsest(
-    target: Target,
-    box: Box,
-    goal: float,
-    tolerance: Fraction,
-    slopes: FloatArray,
-    sharpness: Fraction,
-    theory: Apriori,
-) -> Grid:
-    """The grid with the fewest tokens found whose sampled error is at most `goal`, and its inverse temperature.
+@dataclass(frozen=True)
+class _GridSearch:
+    """The search for the grid with the fewest tokens whose sampled error is at most `goal`, at one sharpness."""
 
-    Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the
-    counts; their common scale is bisected, and single axes are coarsened afterwards while that still holds.
-    """
-    sides = np.array([float(hi - lo) for lo, hi in box.sides])
+    target: Target
+    box: Box
+    goal: float
+    tolerance: Fraction
+    slopes: FloatArray
+    sharpness: Fraction
+    theory: Apriori
+    deadline: Deadline
 
-    def grid(scale: float) -> tuple[int, ...]:
-        return tuple(int(max(1, math.ceil(count))) for count in np.minimum(sides * slopes * scale, 1e18))
+    def coarsest(self, rival: Grid | None) -> Grid | None:
+        """The grid and its inverse temperature; the rival, if there is one with no more tokens.
 
-    def beta(counts: tuple[int, ...]) -> Fraction:
-        return sharpness * inverse_temperature(box, counts, theory.sup, tolerance, theory.columns)
+        Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the
+        counts; their common scale is bisected, and single axes are coarsened afterwards while that still holds.
+        """
+        low, high = 0.0, 0.25 / self.goal
+        while not self._fits(self._grid(high)):
+            low, high = high, 2 * high
+            if rival is not None and math.prod(self._grid(low)) >= 2 * math.prod(rival[0]):
+                return rival
+        while self._grid(low) != self._grid(high) and high - low > 1e-4 * high:
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if self._fits(self._grid(middle)) else (middle, high)
+            if rival is not None and math.prod(self._grid(low)) >= 1.1 * math.prod(rival[0]):
+                return rival
+        counts = self._polished(self._grid(high))
+        if rival is not None and math.prod(rival[0]) <= math.prod(counts):
+            return rival
+        return counts, self._beta(counts)
 
-    def fits(counts: tuple[int, ...]) -> bool:
+    def _polished(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        """Take cells from single axes while the grid still fits."""
+        improved = True
+        while improved:
+            improved = False
+            for k in sorted(range(len(counts)), key=lambda k: counts[k]):
+                fewer = tuple(count - (j == k) for j, count in enumerate(counts))
+                if min(fewer) >= 1 and self._fits(fewer):
+                    counts, improved = fewer, True
+        return counts
+
+    def _grid(self, scale: float) -> tuple[int, ...]:
+        sides = np.array([float(hi - lo) for lo, hi in self.box.sides])
+        return tuple(int(max(1, math.ceil(count))) for count in np.minimum(sides * self.slopes * scale, 1e18))
+
+    def _beta(self, counts: tuple[int, ...]) -> Fraction:
+        theory = self.theory
+        return self.sharpness * inverse_temperature(self.box, counts, theory.sup, self.tolerance, theory.columns)
+
+    def _fits(self, counts: tuple[int, ...]) -> bool:
+        self.deadline.check()
         if samples_needed(counts) > MAX_SAMPLES:
             raise TooLarge(
-                f"the uniform construction needs {float(math.prod(counts)):.2g} tokens or more for this tolerance "
-                f"(the a-priori bound asks for {float(theory.tokens):.2g}), too many to be held here"
+                f"the uniform construction needs {approximately(math.prod(counts))} tokens or more for this tolerance "
+                f"(the a-priori bound asks for {approximately(self.theory.tokens)}), too many to be held here"
             )
-        return grid_error(target, box, counts, float(beta(counts))) <= goal
-
-    low, high = 0.0, 0.25 / goal
-    while not fits(grid(high)):
-        low, high = high, 2 * high
-    while grid(low) != grid(high) and high - low > 1e-4 * high:
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if fits(grid(middle)) else (middle, high)
-    counts = grid(high)
-    improved = True
-    while improved:
-        improved = False
-        for k in sorted(range(len(counts)), key=lambda k: counts[k]):
-            fewer = tuple(count - (j == k) for j, count in enumerate(counts))
-            if min(fewer) >= 1 and fits(fewer):
-                counts, improved = fewer, True
-    return counts, beta(counts)
+        return grid_error(self.target, self.box, counts, float(self._beta(counts))) <= self.goal
 
 
 def _sampled_slopes(target: Target, box: Box, per_axis: int = 33) -> FloatArray:

@@ -252,7 +252,12 @@ def random_target(rnd: random.Random, names: Sequence[str], depth: int = 3) -> s
         (2, lambda: f"{rnd.choice(['min', 'max'])}({part()}, {part()})"),
         (1, lambda: f"max({part()}, {part()}, {part()})"),
         (2, lambda: f"({part()})**{rnd.choice(['2', '3', '0', '4', '(6/2)'])}"),
-        (1, lambda: f"(1 + abs({part()}))**{rnd.choice(['-1', '-2', '0.5', '(1/3)', '-0.5', '(x_)']).replace('x_', rnd.choice(list(names)))}"),
+        (
+            1,
+            lambda: (
+                f"(1 + abs({part()}))**{rnd.choice(['-1', '-2', '0.5', '(1/3)', '-0.5', '(x_)']).replace('x_', rnd.choice(list(names)))}"
+            ),
+        ),
         (2, lambda: f"{part()} / (1.5 + {rnd.choice(['sin', 'cos'])}({part()}))"),
         (1, lambda: f"sqrt(abs({part()}))"),
         (1, lambda: f"log(1 + abs({part()}))"),
@@ -365,5 +370,3 @@ def evaluated(attention: SelfAttention, X: Sequence[Sequence[Fraction]], digits:
 
 def mpf(x: Fraction) -> mpmath.mpf:
     return mpmath.mpf(x.numerator) / x.denominator
-
-

@@ -68,7 +68,9 @@ def test_membership_is_exact():
     assert (Fraction(0),) not in box
 
 
-@pytest.mark.parametrize("value", [None, {}, {"box": 1}, {"box": [["0"]]}, {"box": [[0, 1]]}, {"box": []}, {"box": [["1", "0"]]}])
+@pytest.mark.parametrize(
+    "value", [None, {}, {"box": 1}, {"box": [["0"]]}, {"box": [[0, 1]]}, {"box": []}, {"box": [["1", "0"]]}]
+)
 def test_bad_json_domains_are_refused(value):
     with pytest.raises(InvalidDomain):
         box_from_json(value)

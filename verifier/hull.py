@@ -1,9 +1,10 @@
 """The range of a head over a score box: order-0 bounds on the head itself, where the sign form bounds only the error.
 
-Over independent score differences d_i in [d_i-, d_i+] the weighted mean sum_i v_i e^{d_i} / sum_i e^{d_i} is greatest when, for
-some threshold, the tokens with values above it take their upper ends and the others their lower ends: a linear-fractional
-function has its extremes at corners, and moving one weight up raises the mean exactly when its value lies above the mean. So the
-greatest of the n + 1 threshold sums is the exact maximum, and by symmetry the minimum.
+Over independent score differences d_i in [d_i-, d_i+] the weighted mean sum_i v_i e^{d_i} / sum_i e^{d_i} is greatest
+when, for some threshold, the tokens with values above it take their upper ends and the others their lower ends: a
+linear-fractional function has its extremes at corners, and moving one weight up raises the mean exactly when its
+value lies above the mean. So the greatest of the n + 1 threshold sums is the exact maximum, and by symmetry the
+minimum.
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ def head_hull(
 
     values, centre, radius: (tokens of all boxes,), concatenated; counts: (boxes,) tokens of each box, at least 1.
 
-    Rounding argument. The weights are widened by EXP_ERROR, which only enlarges the score box. Numerator and denominator are
-    sums of n products and n weights, all weights positive: each errs by at most (n + 2) u relative to sum w |v| or sum w, and
-    the quotient by one rounding more. The mean errs by at most (2n + 8) u max|v|, by which the bounds move outward.
+    Rounding argument. The weights are widened by EXP_ERROR, which only enlarges the score box. Numerator and
+    denominator are sums of n products and n weights, all weights positive: each errs by at most (n + 2) u relative to
+    sum w |v| or sum w, and the quotient by one rounding more. The mean errs by at most (2n + 8) u max|v|, by which
+    the bounds move outward.
     """
     lower, upper = np.empty(len(counts)), np.empty(len(counts))
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))

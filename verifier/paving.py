@@ -16,7 +16,6 @@ box has. Children inherit the active tokens of their parent, so the work for a b
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose
 from attncert.certificates.evaluate import evaluate_float
@@ -194,7 +194,7 @@ class PavingSearch:
     def run(
         self,
         *,
-        deadline: float | None = None,
+        deadline: Deadline = NEVER,
         max_boxes: int | None = None,
         jobs: int = 1,
         progress: Callable[[Progress], None] | None = None,
@@ -202,8 +202,8 @@ class PavingSearch:
     ) -> Search:
         """Search until the paving is complete, a violation shows, or the budget ends.
 
-        `deadline` is on the clock of `time.monotonic`. An interrupt (KeyboardInterrupt) ends the search like a budget.
-        The tree does not depend on `jobs`, nor on how boxes are grouped into blocks.
+        An interrupt (KeyboardInterrupt) ends the search like the deadline or a full number of boxes. The tree does not
+        depend on `jobs`, nor on how boxes are grouped into blocks.
         """
         stack, running, tree = [self.root()], list[Block](), SplitTree()
         boxes, volume, upper = 0, 0.0, self.bound
@@ -228,7 +228,7 @@ class PavingSearch:
                         progress(Progress(volume, boxes, self.head.tokens))
                     if worst > self.violation:
                         status = "violated"
-                    elif status == "proved" and stack and _is_over(deadline, boxes, max_boxes):
+                    elif status == "proved" and stack and (deadline.passed() or boxes >= (max_boxes or math.inf)):
                         status = "stopped"
                     if status != "proved":
                         break
@@ -476,7 +476,3 @@ def _pop(stack: list[Block], jobs: int) -> list[Block]:
 
 def _map(pool: Executor, jobs: int, examine: Callable[[Block], Examined], blocks: list[Block]) -> Sequence[Examined]:
     return list(pool.map(examine, blocks)) if jobs > 1 else [examine(block) for block in blocks]
-
-
-def _is_over(deadline: float | None, boxes: int, max_boxes: int | None) -> bool:
-    return (deadline is not None and time.monotonic() > deadline) or (max_boxes is not None and boxes >= max_boxes)

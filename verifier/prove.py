@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
@@ -63,19 +64,18 @@ class _Worst:
 def verify(
     statement: Statement,
     *,
-    budget: float | None = None,
+    deadline: Deadline = NEVER,
     max_boxes: int | None = None,
     jobs: int = 1,
     progress: Callable[[Progress], None] | None = None,
     estimate: float | None = None,
 ) -> Outcome:
-    """Decide the claim of a statement, in at most `budget` seconds and `max_boxes` boxes where those are given.
+    """Decide the claim of a statement, until the deadline, in at most `max_boxes` boxes where that is given.
 
     `estimate` is a hint: about how large the error is; a bound just above it is tried first, so that evidence can say
     more than the claim asks for. Raises InvalidAttention for heads outside the supported family.
     """
     started = time.monotonic()
-    deadline = None if budget is None else started + budget
     columns = _columns(statement)
     worst = _sample(statement, columns)
     tolerance = statement.claim.tolerance
@@ -129,7 +129,7 @@ def _pave(
     statement: Statement,
     columns: list[_Column],
     bound: Fraction,
-    deadline: float | None,
+    deadline: Deadline,
     max_boxes: int | None,
     jobs: int,
     progress: Callable[[Progress], None] | None,
