@@ -11,13 +11,13 @@ if not (_HERE / "certificates").is_dir() and (_HERE.parent / "certificates").is_
 
 if TYPE_CHECKING:
     from attncert.api import Certificate, Result, certify, construct, verify
-    from attncert.certificates.attention import SelfAttention as Attention
+    from attncert.certificates.attention import Attention
     from attncert.certificates.errors import InputError
 
 __all__ = ["Attention", "Certificate", "InputError", "Result", "certify", "construct", "verify"]
 
 _HOMES = {
-    "Attention": ("attncert.certificates.attention", "SelfAttention"),
+    "Attention": ("attncert.certificates.attention", "Attention"),
     "InputError": ("attncert.certificates.errors", "InputError"),
     **{name: ("attncert.api", name) for name in ("Certificate", "Result", "certify", "construct", "verify")},
 }

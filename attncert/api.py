@@ -6,6 +6,7 @@ Data flow one way: statement -> construct -> verify -> certificate -> check.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Counterexample, Paving
 from attncert.certificates.statement import Statement
-from attncert.certificates.target import InputSpace, Target, parse_target
+from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.uniform import Candidate, uniform_candidates
 from attncert.verifier import kernel
 from attncert.verifier.paving import Progress
@@ -31,8 +32,8 @@ ProgressCallback = Callable[[Progress], None]
 
 METHODS = ("auto", "uniform")
 PRECISION_RANGE = (24, 100_000)
-FLOAT_RANGE = (Fraction(1, 10**300), Fraction(10**300))
-"""Tolerances and sizes that the floating-point search can represent."""
+FLOAT_RANGE = (Fraction(1, 10**100), Fraction(10**100))
+"""Tolerances and sizes whose squares and ratios the floating-point search can represent."""
 
 
 class Certificate(Document):
@@ -140,8 +141,9 @@ def certify(
     """Construct a head whose error on the domain is at most the tolerance, prove it, and let the kernel check that.
 
     target: an expression such as `"sin(2*pi*x)"`; domain: a box such as `"[0,1]^2"`; tolerance: an exact number such as
-    `"0.05"` (a string: a float is refused, since it would not be the number that was written). shape: `"DxN"` for a
-    matrix input. precision: bits of the emitted weights. apriori: exactly the grid and inverse temperature of the
+    `"0.05"` (a string: a float is refused, since it would not be the number that was written). attention: `"self"`,
+    or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K and Q. The
+    domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted weights. apriori: exactly the grid and inverse temperature of the
     a-priori bound; otherwise the coarsest grid that can be proved.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
@@ -211,9 +213,7 @@ def _request(
     precision: int,
 ) -> _Request:
     box = parse_box(domain)
-    space = _input_space(box, shape)
-    if attention != "self":
-        raise InputError(f"unknown attention {attention!r}; this version knows: self")
+    space = _input_space(target, box, attention, shape)
     if norm != "inf":
         raise InvalidClaim(f"unknown norm {norm!r}; this version knows: inf")
     if method not in METHODS:
@@ -224,24 +224,47 @@ def _request(
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = SupError(parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
     if not FLOAT_RANGE[0] <= claim.tolerance <= FLOAT_RANGE[1]:
-        raise InvalidClaim("the tolerance must lie between 1e-300 and 1e300")
+        raise InvalidClaim("the tolerance must lie between 1e-100 and 1e100")
     if any(max(abs(lo), abs(hi)) > FLOAT_RANGE[1] for lo, hi in box.sides):
-        raise InvalidDomain("the ends of the domain must lie between -1e300 and 1e300")
+        raise InvalidDomain("the ends of the domain must lie between -1e100 and 1e100")
+    if any(0 < hi - lo < FLOAT_RANGE[0] for lo, hi in box.sides):
+        raise InvalidDomain("a side of the domain must be a point or at least 1e-100 long")
     return _Request(parse_target(target, space), box, claim, space, precision)
 
 
-def _input_space(box: Box, shape: str | None) -> InputSpace:
-    if shape is None:
-        return InputSpace((box.dimension, 1))
-    d, times, n = shape.lower().partition("x")
-    if not (times and d.strip().isascii() and d.strip().isdecimal() and n.strip().isascii() and n.strip().isdecimal()):
-        raise InputError(f"the shape {shape!r} is not of the form DxN, such as 2x3")
-    rows, columns = int(d), int(n)
-    if rows < 1 or columns < 1:
-        raise InputError(f"the shape {shape!r} has a side below 1")
-    if rows * columns != box.dimension:
-        raise InvalidDomain(f"the domain has {box.dimension} sides, but an input of shape {shape} has {rows * columns}")
-    return InputSpace((rows, columns))
+def _input_space(target: str, box: Box, attention: str, shape: str | None) -> InputSpace:
+    """The shape of X, or of K and Q: as given (`2x3`, or `2x3,1x1`), else a column, or the entries the target names."""
+    shapes = [_shape(part) for part in shape.split(",")] if shape is not None else []
+    if attention == "self":
+        shapes = shapes or [(box.dimension, 1)]
+        if len(shapes) != 1:
+            raise InputError(f"self-attention has one input: give one shape DxN, not {shape!r}")
+        space = InputSpace(shapes[0])
+    elif attention == "cross":
+        shapes = shapes or [_smallest_shape(target, "K"), _smallest_shape(target, "Q")]
+        if len(shapes) != 2:
+            raise InputError(f"cross-attention has two inputs: give the shapes of K and Q as DxN,DxN, not {shape!r}")
+        space = InputSpace(shapes[0], shapes[1])
+    else:
+        raise InputError(f"unknown attention {attention!r}; this version knows: self, cross")
+    if space.size != box.dimension:
+        inputs = " and ".join(f"{d}x{n}" for d, n in space.shapes)
+        raise InvalidDomain(f"the domain has {box.dimension} sides, but an input of shape {inputs} has {space.size}")
+    return space
+
+
+def _shape(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"\s*([1-9][0-9]{0,5})\s*[xX]\s*([1-9][0-9]{0,5})\s*", text)
+    if match is None:
+        raise InputError(f"the shape {text!r} is not of the form DxN, such as 2x3")
+    return int(match[1]), int(match[2])
+
+
+def _smallest_shape(target: str, letter: str) -> tuple[int, int]:
+    """The smallest matrix that has every entry of that letter in the target, at least 1 x 1."""
+    names = [re.fullmatch(rf"{letter}\[([0-9]{{1,6}}),([0-9]{{1,6}})\]", name) for name in variables_used(target)]
+    places = [(int(name[1]), int(name[2])) for name in names if name]
+    return 1 + max((i for i, _ in places), default=0), 1 + max((j for _, j in places), default=0)
 
 
 def _verify(

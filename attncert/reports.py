@@ -114,7 +114,7 @@ def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
         "target": statement.target.source,
         "domain": str(statement.domain),
         "attention": statement.attention.kind,
-        "input_shape": list(statement.attention.input_shape),
+        "input_shapes": [list(shape) for shape in statement.attention.input_shapes],
         "output_shape": list(statement.attention.output_shape),
         "tokens": statement.attention.tokens,
         "norm": "inf",
@@ -133,12 +133,15 @@ def certificate_text(certificate: Certificate, file: str) -> str:
     """What a certificate says, for people; of the notes only those that constructors write."""
     statement, notes = certificate.statement, certificate.notes
     head = statement.attention
-    shapes = [f"{rows} x {columns}" for rows, columns in (head.input_shape, head.output_shape)]
+    shapes = [f"{rows} x {columns}" for rows, columns in (*head.input_shapes, head.output_shape)]
     made = (f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision") if name in notes)
     rows: list[tuple[str, object]] = [
         ("target", statement.target.source),
         ("domain", statement.domain),
-        ("head", f"{head.kind}-attention, {head.tokens:,} tokens, input {shapes[0]}, output {shapes[1]}"),
+        (
+            "head",
+            f"{head.kind}-attention, {head.tokens:,} tokens, input {' and '.join(shapes[:-1])}, output {shapes[-1]}",
+        ),
         ("made by", ", ".join(made) or None),
         ("claim", f"|target - head| <= {spell(statement.claim.tolerance)} everywhere on the domain"),
         ("evidence", _evidence_text(certificate.evidence)),

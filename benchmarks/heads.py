@@ -37,7 +37,7 @@ def grid_certificate(
     biases = -beta * (anchors**2).sum(axis=1)
     exact = {x: Fraction(x) for column in (2 * beta * anchors).T for x in column.tolist()}
     head = embed(
-        space.shape,
+        space,
         [[exact[x] for x in column] for column in (2 * beta * anchors).T.tolist()],
         [Fraction(x) for x in biases.tolist()],
         [[[Fraction(x) for x in column] for column in values.T.tolist()]],

@@ -32,11 +32,11 @@ class Document:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """The canonical JSON document and a final newline."""
+        """The canonical JSON document and a final newline; raises InvalidCertificate if it cannot hold the notes."""
         parts = {
             "evidence": canonical(self.evidence.to_json() if self.evidence else None),
             "format": canonical(FORMAT),
-            "notes": canonical(dict(self.notes)),
+            "notes": _notes_text(self.notes),
             "statement": self.statement.text,
             "statement_sha256": canonical(self.statement.sha256),
         }
@@ -110,6 +110,15 @@ def check_writable(path: Path, *, overwrite: bool) -> None:
         raise InvalidCertificate(f"cannot write {path}: there is no directory {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise InvalidCertificate(f"cannot write {path}: the directory is not writable")
+
+
+def _notes_text(notes: Mapping[str, Any]) -> str:
+    try:
+        text = canonical(dict(notes))
+        _parse_json(text.encode("ascii"))  # what could not be read again, such as a float, is not written
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidCertificate("notes hold strings, integers, booleans, null, lists and objects only") from None
+    return text
 
 
 def _umask() -> int:

@@ -59,12 +59,12 @@ def evidence_from_json(value: Any) -> Evidence | None:
         case None:
             return None
         case {"kind": "paving", "bound": str(bound), "precision": int(p), "silence": int(k), "trees": list(trees)} if (
-            len(value) == 5 and all(isinstance(tree, str) for tree in trees)
+            len(value) == 5 and _are_strings(trees) and not _is_bool(p, k)
         ):
             return Paving(parse_exact(bound), p, k, tuple(trees))
-        case {"kind": "counterexample", "point": list(point), "entry": [int(r), int(j)], "precision": int(p)} if len(
-            value
-        ) == 4 and _are_strings(point):
+        case {"kind": "counterexample", "point": list(point), "entry": [int(r), int(j)], "precision": int(p)} if (
+            len(value) == 4 and _are_strings(point) and not _is_bool(r, j, p)
+        ):
             return Counterexample(tuple(parse_exact(x) for x in point), (r, j), p)
         case _:
             raise InvalidCertificate("the evidence is neither a paving nor a counterexample of the known form")
@@ -72,3 +72,8 @@ def evidence_from_json(value: Any) -> Evidence | None:
 
 def _are_strings(items: Sequence[object]) -> bool:
     return all(isinstance(item, str) for item in items)
+
+
+def _is_bool(*items: object) -> bool:
+    """Tell whether one of them is true or false, which Python counts as integers."""
+    return any(isinstance(item, bool) for item in items)

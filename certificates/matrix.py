@@ -170,18 +170,21 @@ def matrix_from_json(value: object, name: str) -> Matrix:
     ):
         raise InvalidAttention(f'{name}: a matrix has a "shape" of two positive integers')
     rows, columns = shape
-    if set(value) == {"shape", "rows"} and isinstance(value["rows"], list):
-        return DenseMatrix((rows, columns), tuple(_row_from_json(row, name) for row in value["rows"]))
-    if set(value) == {"shape", "entries"} and isinstance(value["entries"], list):
-        return SparseMatrix((rows, columns), _entries_from_json(value["entries"], name))
+    try:
+        if set(value) == {"shape", "rows"} and isinstance(value["rows"], list):
+            return DenseMatrix((rows, columns), tuple(_row_from_json(row) for row in value["rows"]))
+        if set(value) == {"shape", "entries"} and isinstance(value["entries"], list):
+            return SparseMatrix((rows, columns), _entries_from_json(value["entries"]))
+    except InvalidAttention as error:
+        raise InvalidAttention(f"{name}: {error}") from None
     raise InvalidAttention(f'{name}: a matrix has a "shape" and either "rows" or "entries"')
 
 
-def _row_from_json(row: object, name: str) -> Row:
+def _row_from_json(row: object) -> Row:
     if isinstance(row, str):
         return parse_exact(row)
     if not isinstance(row, list) or not all(isinstance(entry, str) for entry in row):
-        raise InvalidAttention(f"{name}: a row is a list of exact numbers, or one that fills it")
+        raise InvalidAttention("a row is a list of exact numbers, or one that fills it")
     known = _Numbers()  # grid heads repeat their numbers
     return [known[entry] for entry in row]
 
@@ -194,7 +197,7 @@ class _Numbers(dict[str, Fraction]):
         return number
 
 
-def _entries_from_json(items: list[object], name: str) -> dict[tuple[int, int], Fraction]:
+def _entries_from_json(items: list[object]) -> dict[tuple[int, int], Fraction]:
     entries: dict[tuple[int, int], Fraction] = {}
     for item in items:
         if not (
@@ -203,8 +206,8 @@ def _entries_from_json(items: list[object], name: str) -> dict[tuple[int, int], 
             and all(isinstance(k, int) and not isinstance(k, bool) for k in item[:2])
             and isinstance(item[2], str)
         ):
-            raise InvalidAttention(f"{name}: an entry is [row, column, exact number]")
+            raise InvalidAttention("an entry is [row, column, exact number]")
         if (item[0], item[1]) in entries:
-            raise InvalidAttention(f"{name}: entry ({item[0]}, {item[1]}) is given twice")
+            raise InvalidAttention(f"entry ({item[0]}, {item[1]}) is given twice")
         entries[item[0], item[1]] = parse_exact(item[2])
     return entries

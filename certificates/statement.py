@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from attncert.certificates.attention import SelfAttention, attention_from_json
+from attncert.certificates.attention import Attention, attention_from_json
 from attncert.certificates.claim import SupError, claim_from_json
 from attncert.certificates.domain import Box, box_from_json
 from attncert.certificates.errors import InvalidAttention, InvalidCertificate, InvalidDomain
@@ -25,15 +25,16 @@ class Statement:
 
     target: Target
     domain: Box
-    attention: SelfAttention
+    attention: Attention
     claim: SupError
     spelling: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together (InvalidDomain, InvalidAttention)."""
-        d, n = self.attention.input_shape
-        if self.domain.dimension != d * n:
-            raise InvalidDomain(f"the domain has {self.domain.dimension} sides, but the input has {d} x {n} entries")
+        shapes = self.attention.input_shapes
+        if self.domain.dimension != sum(d * n for d, n in shapes):
+            inputs = " and ".join(f"{d} x {n}" for d, n in shapes)
+            raise InvalidDomain(f"the domain has {self.domain.dimension} sides, but the input has {inputs} entries")
         if self.target.shape != self.attention.output_shape:
             raise InvalidAttention(
                 f"the target has shape {self.target.shape}, but the head's output has {self.attention.output_shape}"
@@ -61,7 +62,7 @@ def statement_from_json(value: object) -> Statement:
         raise InvalidCertificate("the target of a statement is a string")
     attention = attention_from_json(value["attention"])
     return Statement(
-        target=parse_target(value["target"], InputSpace(attention.input_shape)),
+        target=parse_target(value["target"], InputSpace(*attention.input_shapes)),
         domain=box_from_json(value["domain"]),
         attention=attention,
         claim=claim_from_json(value["claim"]),

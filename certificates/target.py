@@ -12,47 +12,69 @@ from attncert.certificates.parser import Instruction, parse, variables_used
 __all__ = ["InputSpace", "Instruction", "Target", "parse_target", "run", "variables_used"]
 
 
+Shape = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class InputSpace:
-    """The entries of the input of a self-attention head, a d x n matrix X, read row by row."""
+    """The vector x of all entries of the input: of a d x n matrix X, read row by row; in cross-attention of K, then Q.
 
-    shape: tuple[int, int]
+    `shape` is that of X, or of K when `query_shape`, that of Q, is given.
+    """
+
+    shape: Shape
+    query_shape: Shape | None = None
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The shapes of the inputs, in the order of their entries."""
+        return (self.shape,) if self.query_shape is None else (self.shape, self.query_shape)
 
     @property
     def size(self) -> int:
-        """The number m = d n of entries."""
-        return self.shape[0] * self.shape[1]
+        """The number m of entries."""
+        return sum(rows * columns for rows, columns in self.shapes)
 
     def entry(self, name: str) -> int:
         """Return the index of `xK`, or of `x` when there is one entry; raises InvalidTarget for other names."""
-        if name == "x":
-            if self.size == 1:
-                return 0
-            raise InvalidTarget(f"'x' alone names the entry of a one-dimensional domain; {self._inventory()}")
-        if re.fullmatch(r"x[0-9]+", name) and (index := _small(name[1:])) < self.size:
-            return index
+        if self.query_shape is None:
+            if name == "x":
+                if self.size == 1:
+                    return 0
+                raise InvalidTarget(f"'x' alone names the entry of a one-dimensional domain; {self._inventory()}")
+            if re.fullmatch(r"x[0-9]+", name) and (index := _small(name[1:])) < self.size:
+                return index
         if name in ("X", "K", "Q"):
-            raise InvalidTarget(f"{name!r} is a matrix, an entry of the input is X[i,j]; {self._inventory()}")
+            raise InvalidTarget(f"{name!r} is a matrix, its entries are {name}[i,j]; {self._inventory()}")
         shortened = name if len(name) <= 30 else f"{name[:27]}..."
         raise InvalidTarget(f"unknown variable {shortened!r}; {self._inventory()}")
 
     def matrix_entry(self, letter: str, row: str, column: str) -> int:
         """Return the index of `letter[row,column]`, given the digits; raises InvalidTarget when there is none."""
-        rows, columns = self.shape
-        if letter != "X":
-            raise InvalidTarget(f"unknown matrix {letter!r}; {self._inventory()}")
-        i, j = _small(row), _small(column)
-        if i >= rows or j >= columns:
-            raise InvalidTarget(f"X has no entry [{row[:9]},{column[:9]}]: X is {rows} x {columns}, counted from 0")
-        return i * columns + j
+        offset = 0
+        for name, (rows, columns) in zip(self._letters, self.shapes, strict=True):
+            if name == letter:
+                i, j = _small(row), _small(column)
+                if i >= rows or j >= columns:
+                    place = f"[{row[:9]},{column[:9]}]"
+                    raise InvalidTarget(f"{name} has no entry {place}: {name} is {rows} x {columns}, counted from 0")
+                return offset + i * columns + j
+            offset += rows * columns
+        raise InvalidTarget(f"unknown matrix {letter!r}; {self._inventory()}")
 
     def variable_name(self, index: int) -> str:
-        """Return the name of an entry for messages: x, xK for a column, X[i,j] for a matrix."""
-        if self.size == 1:
-            return "x"
-        if self.shape[1] == 1:
-            return f"x{index}"
-        return f"X[{index // self.shape[1]},{index % self.shape[1]}]"
+        """Return the name of an entry for messages: x, xK for a column, X[i,j], K[i,j] or Q[i,j] for a matrix."""
+        if self.query_shape is None and self.shape[1] == 1:
+            return "x" if self.size == 1 else f"x{index}"
+        for name, (rows, columns) in zip(self._letters, self.shapes, strict=True):
+            if index < rows * columns:
+                return f"{name}[{index // columns},{index % columns}]"
+            index -= rows * columns
+        raise IndexError(index)
+
+    @property
+    def _letters(self) -> str:
+        return "X" if self.query_shape is None else "KQ"
 
     def _inventory(self) -> str:
         names = [self.variable_name(k) for k in range(min(self.size, 4))]

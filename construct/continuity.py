@@ -51,6 +51,7 @@ def box_ends(box: Box) -> Ends:
     return lo, hi
 
 
+@np.errstate(all="ignore")  # bounds that overflow to infinity are meant
 def regularity(target: Target, box: Box, deadline: Deadline = NEVER) -> Regularity:
     """Prove that the target is defined and bounded on the box, and how steep it is.
 
@@ -58,17 +59,21 @@ def regularity(target: Target, box: Box, deadline: Deadline = NEVER) -> Regulari
     """
     require_defined(target, box)
     sup = _least_upper_bound(lambda lo, hi: _largest_value(target, lo, hi), box, deadline)
+    if math.isinf(sup):
+        raise InvalidTarget("no bound on the values of the target on the domain could be proved")
     lipschitz = _least_upper_bound(lambda lo, hi: _largest_slope(target, lo, hi), box, deadline)
     if math.isinf(lipschitz):
         require_continuous(target, box)
     return Regularity(sup, lipschitz)
 
 
-def modulus(target: Target, box: Box, radius: float, deadline: Deadline = NEVER) -> float:
+@np.errstate(all="ignore")
+def modulus(target: Target, box: Box, radius: float, deadline: Deadline = NEVER, enough: float = math.inf) -> float:
     """A proved bound on |f(x) - f(y)| over all x, y in the box with |x - y| <= radius (every entry).
 
     The box is cut into cells of side at most a fraction of the radius. If x lies in a cell, y lies in the cell grown
-    by the radius on every side, so the enclosures of f over the two bound the difference.
+    by the radius on every side, so the enclosures of f over the two bound the difference. The work ends early, with
+    inf, when that bound exceeds `enough`.
 
     Raises TooLarge when that takes more than MAX_CELLS cells; OutOfTime.
     """
@@ -89,7 +94,9 @@ def modulus(target: Target, box: Box, radius: float, deadline: Deadline = NEVER)
         f_lo, f_hi = enclose(target, *cell)
         grown_lo, grown_hi = enclose(target, *grown)
         difference = float(np.max(up(np.maximum(grown_hi - f_lo, f_hi - grown_lo))))
-        worst = max(worst, math.inf if math.isnan(difference) else difference)
+        worst = max(worst, difference)
+        if not difference <= enough:
+            return math.inf
     return worst
 
 
@@ -101,12 +108,13 @@ def radius_for(target: Target, box: Box, difference: float, deadline: Deadline =
     lo, hi = box_ends(box)
     radius = float(np.max(hi - lo)) or 1.0
     for _ in range(60):
-        if modulus(target, box, radius, deadline) <= difference:
+        if modulus(target, box, radius, deadline, enough=difference) <= difference:
             break
         radius /= 2
     else:
         raise InvalidTarget("no modulus of continuity could be proved for the target on the domain")
-    while radius < float(np.max(hi - lo)) and modulus(target, box, 1.1 * radius, deadline) <= difference:
+    widest = float(np.max(hi - lo))
+    while radius < widest and modulus(target, box, 1.1 * radius, deadline, enough=difference) <= difference:
         radius *= 1.1
     return radius
 
@@ -130,11 +138,13 @@ def require_defined(target: Target, box: Box) -> None:
 def require_continuous(target: Target, box: Box) -> None:
     """Raise InvalidTarget, with the place and the height, where the target jumps inside the box.
 
-    Boxes with an unbounded slope are followed down. A place is reported only when the target really takes values that
-    far apart at two points of a box with sides below 2^-40 of the domain's.
+    Boxes with an unbounded slope are followed down. A place is reported only when the target really takes values far
+    apart at two points of a box with sides below 2^-40 of the domain's: at least a quarter of what the enclosures over
+    such boxes allow, and half of what they allow at 2^-20, since steep but continuous functions flatten on the way.
     """
     lo, hi = box_ends(box)
-    for _ in range(JUMP_LEVEL * box.dimension):
+    halfway = 0.0
+    for step in range(JUMP_LEVEL * box.dimension):
         f_lo, f_hi, g_lo, g_hi = enclose_gradient(target, lo, hi)
         steep = ~np.all(np.isfinite(g_lo) & np.isfinite(g_hi), axis=(1, 2))
         if not steep.any():
@@ -142,13 +152,14 @@ def require_continuous(target: Target, box: Box) -> None:
         width = np.max(np.where(np.isfinite(f_hi - f_lo), f_hi - f_lo, 0.0), axis=1)
         order = np.flatnonzero(steep)
         order = order[np.argsort(-width[order], kind="stable")][:FOLLOWED]
-        lo, hi, height = lo[order], hi[order], width[order]
+        lo, hi, height = lo[order], hi[order], float(width[order].max())
+        halfway = height if step == JUMP_LEVEL * box.dimension // 2 else halfway
         lo, hi = _halve(lo, hi)
     for b in range(len(lo)):
         points = _corners(lo[b], hi[b])
         values = evaluate_float(target, points)
         jump = float(np.max(np.nanmax(values, axis=0) - np.nanmin(values, axis=0)))
-        if jump > 0.25 * float(height.max()) and jump > 1e-4 * (1 + float(np.nanmax(np.abs(values)))):
+        if jump > max(0.25 * height, 0.5 * halfway, 1e-4 * (1 + float(np.nanmax(np.abs(values))))):
             raise InvalidTarget(
                 f"the target jumps by about {jump:.3g} near {_place(target, points[0])}: no continuous head is close "
                 "to it in the sup norm; use an L_p norm (--norm 1 or --norm 2)"
@@ -198,8 +209,8 @@ def _largest_slope(target: Target, lo: FloatArray, hi: FloatArray) -> tuple[Floa
         square = np.zeros(g_lo.shape[:2])
         for k in range(g_lo.shape[2]):
             largest = np.maximum(-g_lo[:, :, k], g_hi[:, :, k])
-            square = up(square + up(largest * largest))
-        norms.append(_nan_to_inf(np.max(up(np.sqrt(square)), axis=1)))
+            square = np.where(largest == 0, square, up(square + up(largest * largest)))
+        norms.append(_nan_to_inf(np.max(np.where(square == 0, 0.0, up(np.sqrt(square))), axis=1)))
     return norms[0], np.where(np.isfinite(norms[1]), norms[1], 0.0)
 
 

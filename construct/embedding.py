@@ -11,6 +11,13 @@ marks the block:
 and W_O selects the first column of each block, so that for output column j
 
     (W_K z_i) . (W_Q z_q) = a_i . x + b_i + gate [token i is in block j].
+
+Cross-attention (the paper's cross-attention construction) has the scores a_i . x_Q + c_i . x_K + b_i: Z_Q broadcasts X_Q
+as above over one column for each output column, and one row of Z_K holds c_i . x_K + b_i, by one term P_a X_K Q_a for
+each row a of X_K, in which P_a picks the row and Q_a holds its coefficients c_i.
+
+    rows of Z_K:   keys a_i (m_Q)  |  c_i . x_K + b_i (1)  |  values v_i (d_o)  |  marks (n_o, if > 1)
+    rows of Z_Q:   x_Q (m_Q)  |  ones (1)  |  marks (n_o, if > 1)
 """
 
 from __future__ import annotations
@@ -18,44 +25,104 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from attncert.certificates.attention import SelfAttention
+from attncert.certificates.attention import Attention, CrossAttention, SelfAttention
 from attncert.certificates.matrix import ONE, ZERO, DenseMatrix, Row, SparseMatrix
+from attncert.certificates.target import InputSpace
 
 
 def embed(
-    input_shape: tuple[int, int],
+    space: InputSpace,
     keys: Sequence[Row],
     biases: Row,
     values: Sequence[Sequence[Row]],
     tokens: int,
     gate: Fraction = ZERO,
-) -> SelfAttention:
+) -> Attention:
     """The head with scores keys . x + biases and constant values, one block of `tokens` tokens for each output column.
 
     keys: m rows of `tokens` numbers; biases: one; values: for each output column d_o rows. `gate` is the bonus of the
     tokens of an output column's own block; with one output column there is nothing to gate.
     """
-    d, n = input_shape
-    m, n_o, d_o = d * n, len(values), len(values[0])
+    n_o = len(values)
     keys, biases = [_repeat(row, n_o) for row in keys], _repeat(biases, n_o)
-    rows = [*([ZERO] * m), *keys, biases, ONE, *(_concatenate(parts, tokens) for parts in zip(*values, strict=True))]
+    joined = [_concatenate(parts, tokens) for parts in zip(*values, strict=True)]
+    marks = [_marks(j, n_o, tokens) for j in range(n_o)] if n_o > 1 else []
+    if space.query_shape is None:
+        return _self_attention(space.shape, keys, biases, joined, marks, n_o * tokens, gate)
+    return _cross_attention(space.shape, space.query_shape, keys, biases, joined, marks, n_o * tokens, gate)
+
+
+def _self_attention(
+    shape: tuple[int, int],
+    keys: Sequence[Row],
+    biases: Row,
+    values: Sequence[Row],
+    marks: Sequence[Row],
+    tokens: int,
+    gate: Fraction,
+) -> SelfAttention:
+    d, n = shape
+    m, n_o, d_o = d * n, max(len(marks), 1), len(values)
+    rows = [*([ZERO] * m), *keys, biases, ONE, *values]
     d_z = len(rows)
     keyed = {(row, m + row): ONE for row in range(m + 1)}
     queried = {**{(row, row): ONE for row in range(m)}, (m, 2 * m + 1): ONE}
-    if n_o > 1:
-        rows += [_concatenate([ONE if block == j else ZERO for block in range(n_o)], tokens) for j in range(n_o)]
-        keyed |= {(m + 1 + j, d_z + j): gate for j in range(n_o)}
-        queried |= {(m + 1 + j, d_z + j): ONE for j in range(n_o)}
-    width = m + 1 + (n_o if n_o > 1 else 0)
+    rows += marks
+    keyed |= {(m + 1 + j, d_z + j): gate for j in range(len(marks))}
+    queried |= {(m + 1 + j, d_z + j): ONE for j in range(len(marks))}
+    width = m + 1 + len(marks)
     return SelfAttention(
-        input_shape=input_shape,
-        linear=tuple(_broadcast_column(h, d, n, len(rows), n_o * tokens) for h in range(n)),
-        R=DenseMatrix((len(rows), n_o * tokens), tuple(rows)),
+        input_shape=shape,
+        linear=tuple(_broadcast_column(h, d, n, len(rows), tokens) for h in range(n)),
+        R=DenseMatrix((len(rows), tokens), tuple(rows)),
         W_K=SparseMatrix((width, len(rows)), keyed),
         W_Q=SparseMatrix((width, len(rows)), queried),
         W_V=SparseMatrix((d_o, len(rows)), {(r, 2 * m + 2 + r): ONE for r in range(d_o)}),
-        W_O=SparseMatrix((n_o * tokens, n_o), {(j * tokens, j): ONE for j in range(n_o)}),
+        W_O=SparseMatrix((tokens, n_o), {(j * (tokens // n_o), j): ONE for j in range(n_o)}),
     )
+
+
+def _cross_attention(
+    key_shape: tuple[int, int],
+    query_shape: tuple[int, int],
+    keys: Sequence[Row],
+    biases: Row,
+    values: Sequence[Row],
+    marks: Sequence[Row],
+    tokens: int,
+    gate: Fraction,
+) -> CrossAttention:
+    (d_K, n_K), (d_Q, n_Q) = key_shape, query_shape
+    m_K, m_Q, n_o, d_o = d_K * n_K, d_Q * n_Q, max(len(marks), 1), len(values)
+    rows_K = [*keys[m_K:], biases, *values, *marks]
+    rows_Q = [*([ZERO] * m_Q), ONE, *(_marks(j, n_o, 1) for j in range(len(marks)))]
+    d_K_z, width = len(rows_K), m_Q + 1 + len(marks)
+    first_mark = m_Q + 1 + d_o
+    keyed = {(row, row): ONE for row in range(m_Q + 1)}
+    keyed |= {(m_Q + 1 + j, first_mark + j): gate for j in range(len(marks))}
+    return CrossAttention(
+        key_shape=key_shape,
+        query_shape=query_shape,
+        linear_K=tuple(
+            (
+                SparseMatrix((d_K_z, d_K), {(m_Q, a): ONE}),
+                DenseMatrix((n_K, tokens), tuple(keys[a * n_K : (a + 1) * n_K])),
+            )
+            for a in range(d_K)
+        ),
+        R_K=DenseMatrix((d_K_z, tokens), tuple(rows_K)),
+        linear_Q=tuple(_broadcast_column(h, d_Q, n_Q, len(rows_Q), n_o) for h in range(n_Q)),
+        R_Q=DenseMatrix((len(rows_Q), n_o), tuple(rows_Q)),
+        W_K=SparseMatrix((width, d_K_z), keyed),
+        W_Q=SparseMatrix((width, len(rows_Q)), {(row, row): ONE for row in range(width)}),
+        W_V=SparseMatrix((d_o, d_K_z), {(r, m_Q + 1 + r): ONE for r in range(d_o)}),
+        W_O=SparseMatrix((n_o, n_o), {(j, j): ONE for j in range(n_o)}),
+    )
+
+
+def _marks(j: int, blocks: int, length: int) -> Row:
+    """The row that is 1 on block j and 0 on the others."""
+    return _concatenate([ONE if block == j else ZERO for block in range(blocks)], length)
 
 
 def _broadcast_column(h: int, d: int, n: int, d_z: int, columns: int) -> tuple[SparseMatrix, DenseMatrix]:

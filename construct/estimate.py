@@ -1,7 +1,8 @@
 """Sampled errors of grid heads, before they are built: the constructor's compass, never a proof.
 
-The scores -beta |x - c_i|^2 of a grid head are sums over the axes, so its softmax is a product of softmaxes, one for
-each axis, and the head at all points of a lattice is the tensor of values contracted with one banded matrix an axis.
+The scores -sum_k beta_k (x_k - c_ik)^2 of a grid head are sums over the axes, so its softmax is a product of softmaxes,
+one for each axis, and the head at all points of a lattice is the tensor of values contracted with one banded matrix an
+axis.
 """
 
 from __future__ import annotations
@@ -32,33 +33,37 @@ _OFFSETS = {
 _FEW_OFFSETS = (-0.5, 0.0, 0.5)
 
 
-def samples_needed(counts: Sequence[int]) -> int:
+def samples_needed(box: Box, counts: Sequence[int]) -> int:
     """How many lattice points `grid_error` evaluates."""
-    offsets = _offsets(counts)
-    return math.prod(count * len(offsets) if count > 1 else len(offsets) for count in counts)
+    return math.prod(count * len(offsets) for count, offsets in zip(counts, _offsets(box), strict=True))
 
 
-def grid_error(target: Target, box: Box, counts: Sequence[int], beta: float) -> float:
+def grid_error(target: Target, box: Box, counts: Sequence[int], beta: float | Sequence[float]) -> float:
     """The largest |f - T| over a lattice of a few points a cell, for the head with one token f(c_i) a cell.
 
-    counts: (m,) cells for each side. Raises TooLarge beyond MAX_SAMPLES lattice points.
+    counts: (m,) cells for each side; beta: the inverse temperature, or one for each side. Raises TooLarge beyond
+    MAX_SAMPLES lattice points.
     """
-    if samples_needed(counts) > MAX_SAMPLES:
+    if samples_needed(box, counts) > MAX_SAMPLES:
         raise TooLarge(f"a grid of {float(math.prod(counts)):.2g} tokens is too fine to be sampled")
-    offsets = np.array(_offsets(counts))
+    offsets = _offsets(box)
+    betas = np.broadcast_to(beta, len(counts))
     lo = np.array([float(lo) for lo, _ in box.sides])
     spacing = np.array([float(hi - lo) / n for n, (lo, hi) in zip(counts, box.sides, strict=True)])
     centres = [lo[k] + spacing[k] * (np.arange(n) + 0.5) for k, n in enumerate(counts)]
-    lattice = [np.add.outer(c, offsets * h).ravel() for c, h in zip(centres, spacing, strict=True)]
+    lattice = [np.add.outer(c, o * h).ravel() for c, o, h in zip(centres, offsets, spacing, strict=True)]
     head = _values(target, centres).reshape(*counts, -1)
     for k, n in enumerate(counts):
-        head = _contract(head, k, _softmax_band(n, offsets, beta * spacing[k] ** 2))
+        head = _contract(head, k, _softmax_band(n, offsets[k], betas[k] * spacing[k] ** 2))
     error = np.abs(_values(target, lattice) - head.reshape(-1, head.shape[-1]))
     return float(np.nanmax(error))
 
 
-def _offsets(counts: Sequence[int]) -> tuple[float, ...]:
-    return _OFFSETS.get(sum(count > 1 for count in counts), _FEW_OFFSETS)
+def _offsets(box: Box) -> list[FloatArray]:
+    """For each side the places in a cell, in cells from its centre; a side of length 0 has one."""
+    moving = [lo < hi for lo, hi in box.sides]
+    places = np.array(_OFFSETS.get(sum(moving), _FEW_OFFSETS))
+    return [places if moves else np.zeros(1) for moves in moving]
 
 
 def _values(target: Target, axes: Sequence[FloatArray]) -> FloatArray:

@@ -1,15 +1,17 @@
 """The paper's construction: anchors on a grid, one token each.
 
-With anchors c_i on a grid of spacings h_k, the scores a_i = 2 beta c_i, b_i = -beta |c_i|^2 and the values v_i =
-f(c_i), the score of token i is beta (|x|^2 - |x - c_i|^2): the partition is the grid of cells around the anchors.
+With anchors c_i on a grid of spacings h_k, keys a_ik = 2 beta_k c_ik, biases b_i = -sum_k beta_k c_ik^2 and values v_i
+= f(c_i), the score of token i is sum_k beta_k (x_k^2 - (x_k - c_ik)^2): the partition is the grid of cells around the
+anchors. An axis with a single cell needs no key: beta_k = 0.
 
-A-priori bound (arXiv 2504.19901, the L-infinity theorem, with explicit constants). Let R = |h| / 2, so every x has an
-anchor within R, and let |f(x) - f(y)| <= eps/2 whenever |x - y| <= 2R. Tokens within 2R of x miss f(x) by at most
-eps/2. A token beyond 2R scores at least beta (4R^2 - R^2) less than the nearest one, so all N of them weigh at most N
-exp(-3 beta R^2), and each misses f(x) by at most 2 sup|f|. Hence |f - T| <= eps/2 + 2 sup|f| N exp(-3 beta R^2) <=
-eps for
+A-priori bound (arXiv 2504.19901, the L-infinity theorem, with explicit constants). Let m axes have positive length,
+q <= m of them several cells, and let h be the largest spacing and R = sqrt(m) h/2. Suppose |f(x) - f(y)| <= eps/2
+whenever |x - y| <= 2R. Along the q axes measure distances in cells: every x has an anchor within r = sqrt(q)/2. Tokens
+within 2r of x lie within 2R of it and miss f(x) by at most eps/2. With beta_k = beta / h_k^2 a token beyond 2r scores
+at least beta (4r^2 - r^2) less than the nearest one, so all N of them weigh at most N exp(-3 beta r^2), and each misses
+f(x) by at most 2 sup|f|. Hence |f - T| <= eps/2 + 2 sup|f| N exp(-3 beta r^2) <= eps for
 
-    beta >= ln(4 sup|f| N / eps) / (3 R^2).
+    beta_k >= ln(4 sup|f| N / eps) / (3 r^2 h_k^2).
 
 With a Lipschitz bound L the condition on R is 2 L R <= eps/2.
 
@@ -32,7 +34,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from attncert.certificates.attention import SelfAttention
+from attncert.certificates.attention import Attention
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
 from attncert.certificates.errors import TooLarge
@@ -46,8 +48,8 @@ from attncert.construct.estimate import MAX_SAMPLES, grid_error, samples_needed
 from attncert.construct.resources import approximately, require_memory
 
 FloatArray = npt.NDArray[np.float64]
-Grid = tuple[tuple[int, ...], Fraction]
-"""Cells for each side, and the inverse temperature."""
+Grid = tuple[tuple[int, ...], tuple[Fraction, ...]]
+"""Cells and inverse temperature for each side."""
 
 SHARPNESSES = (Fraction(4), Fraction(1), Fraction(1, 2))
 """Multiples of the a-priori inverse temperature among which the default head chooses.
@@ -68,7 +70,7 @@ class Apriori:
     """What theory asks for: grid, tokens and inverse temperature that give the tolerance before any verification."""
 
     counts: tuple[int, ...]
-    beta: Fraction
+    betas: tuple[Fraction, ...]
     gate: Fraction
     sup: float
     lipschitz: float
@@ -86,7 +88,7 @@ class Apriori:
         return {
             "tokens": self.tokens,
             "grid": list(self.counts),
-            "beta": f"{float(self.beta):.6g}",
+            "beta": _spelled(self.betas),
             **({"gate": f"{float(self.gate):.6g}"} if self.columns > 1 else {}),
             "bound": f"{float(self.bound):.6g}",
             "sup": f"{self.sup:.6g}",
@@ -98,7 +100,7 @@ class Apriori:
 class Candidate:
     """A head, the error that sampling expects of it, notes on how it was made, and whether no finer one follows."""
 
-    attention: SelfAttention
+    attention: Attention
     estimate: float
     notes: dict[str, Any]
     is_last: bool
@@ -107,7 +109,7 @@ class Candidate:
 def apriori(
     target: Target, box: Box, tolerance: Fraction, known: Regularity | None = None, deadline: Deadline = NEVER
 ) -> Apriori:
-    """The grid and the inverse temperature of the a-priori bound.
+    """The grid and the inverse temperatures of the a-priori bound.
 
     Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; OutOfTime.
     """
@@ -123,27 +125,31 @@ def apriori(
         spacing = half / (Fraction(known.lipschitz) * Fraction(math.sqrt(moving) * (1 + 1e-9)))
     counts = tuple(max(1, math.ceil(side / spacing)) for side in sides)
     columns = target.shape[1]
-    beta = inverse_temperature(box, counts, known.sup, tolerance, columns)
+    betas = inverse_temperatures(box, counts, known.sup, tolerance, columns)
     gate = gate_bonus(known.sup, tolerance, columns)
-    radius = math.sqrt(_radius_squared(box, counts))
-    return Apriori(counts, beta, gate, known.sup, known.lipschitz, radius, tolerance, columns)
+    radius = math.sqrt(float(sum(h * h for h in _spacings(box, counts)))) / 2
+    return Apriori(counts, betas, gate, known.sup, known.lipschitz, radius, tolerance, columns)
 
 
-def inverse_temperature(box: Box, counts: Sequence[int], sup: float, tolerance: Fraction, columns: int = 1) -> Fraction:
-    """beta = ln(4 sup|f| N / eps) / (3 R^2), rounded up to eight significant bits; 1 where the grid has one token.
+def inverse_temperatures(
+    box: Box, counts: Sequence[int], sup: float, tolerance: Fraction, columns: int = 1
+) -> tuple[Fraction, ...]:
+    """beta_k = ln(4 sup|f| N / eps) / (3 r^2 h_k^2), rounded up to eight significant bits; 0 for an axis with one cell.
 
     With several output columns 8 takes the place of 4.
     """
-    radius_squared = _radius_squared(box, counts)
-    if radius_squared == 0 or math.prod(counts) == 1:
-        return Fraction(1)
     share = 4 if columns == 1 else 8
-    return _rounded_up(_log_ratio(share * math.prod(counts), sup, tolerance) / (3 * radius_squared))
+    three_r_squared = Fraction(3, 4) * sum(count > 1 for count in counts)
+    log = Fraction(_log_ratio(share * math.prod(counts), sup, tolerance))
+    return tuple(
+        _rounded_up(log / (three_r_squared * h * h)) if count > 1 else Fraction(0)
+        for h, count in zip(_spacings(box, counts), counts, strict=True)
+    )
 
 
 def gate_bonus(sup: float, tolerance: Fraction, columns: int) -> Fraction:
     """gate = ln(8 sup|f| (n_o - 1) / eps), rounded up to eight significant bits; 0 with one output column."""
-    return _rounded_up(_log_ratio(8 * (columns - 1), sup, tolerance)) if columns > 1 else Fraction(0)
+    return _rounded_up(Fraction(_log_ratio(8 * (columns - 1), sup, tolerance))) if columns > 1 else Fraction(0)
 
 
 def _log_ratio(factor: int, sup: float, tolerance: Fraction) -> float:
@@ -152,34 +158,36 @@ def _log_ratio(factor: int, sup: float, tolerance: Fraction) -> float:
     return max(math.log(ratio.numerator) - math.log(ratio.denominator), 1.0)
 
 
-def _rounded_up(x: float) -> Fraction:
-    """At least x, with eight significant bits, so that keys of dyadic anchors stay short."""
-    mantissa, exponent = math.frexp(x * (1 + 1e-9))
-    return Fraction(math.ceil(mantissa * 256)) * Fraction(2) ** (exponent - 8)
+def _rounded_up(x: Fraction) -> Fraction:
+    """More than x > 0, with eight significant bits, so that keys of dyadic anchors stay short."""
+    x *= 1 + Fraction(1, 10**9)
+    exponent = x.numerator.bit_length() - x.denominator.bit_length()  # 2^(exponent - 1) < x < 2^(exponent + 1)
+    unit = Fraction(2) ** (exponent - (7 if x >= Fraction(2) ** exponent else 8))
+    return math.ceil(x / unit) * unit
 
 
 def uniform_head(
     target: Target,
     box: Box,
     counts: Sequence[int],
-    beta: Fraction,
+    betas: Sequence[Fraction],
     *,
     gate: Fraction = Fraction(0),
     input_shape: tuple[int, int],
     precision: int,
     deadline: Deadline = NEVER,
-) -> SelfAttention:
+) -> Attention:
     """The head with one token for each cell and output column; numbers are rounded to `precision` bits once.
 
-    counts: (m,) cells for each side. In its block the token of cell (i_1, ..., i_m) stands at place
-    i_1 N_2 ... N_m + ... + i_m.
+    counts, betas: (m,) cells and inverse temperature for each side. In its block the token of cell (i_1, ..., i_m)
+    stands at place i_1 N_2 ... N_m + ... + i_m.
     """
     tokens = math.prod(counts)
     columns = target.shape[1]
     require_memory(tokens * columns, box.dimension, target.shape[0])
     axes = [_anchors(side, count) for side, count in zip(box.sides, counts, strict=True)]
-    rounded = [[_rounded(2 * beta * c, precision) for c in axis] for axis in axes]
-    squares = [[beta * c * c for c in axis] for axis in axes]
+    rounded = [[_rounded(2 * beta * c, precision) for c in axis] for axis, beta in zip(axes, betas, strict=True)]
+    squares = [[beta * c * c for c in axis] for axis, beta in zip(axes, betas, strict=True)]
     keys: list[Row] = []
     inner = tokens
     for axis in rounded:
@@ -192,7 +200,7 @@ def uniform_head(
         deadline.check()
         values.append(evaluate_mp(target, anchor, precision))
     rows = [[mpf_to_fraction(entry) for entry in row] for row in zip(*values, strict=True)]
-    return embed(input_shape, keys, biases, [rows[j::columns] for j in range(columns)], tokens, gate)
+    return embed(target.space, keys, biases, [rows[j::columns] for j in range(columns)], tokens, gate)
 
 
 def uniform_candidates(
@@ -213,22 +221,23 @@ def uniform_candidates(
     known = regularity(target, box, deadline)
     theory = apriori(target, box, tolerance, known, deadline)
     if apriori_only:
-        gate, grids = theory.gate, iter([(theory.counts, theory.beta)])
+        gate, grids = theory.gate, iter([(theory.counts, theory.betas)])
     else:
         gate, grids = GATE * theory.gate, _coarse_grids(target, box, tolerance, theory, deadline)
-    for counts, beta in grids:
+    for counts, betas in grids:
         head = uniform_head(
-            target, box, counts, beta, gate=gate, input_shape=input_shape, precision=precision, deadline=deadline
+            target, box, counts, betas, gate=gate, input_shape=input_shape, precision=precision, deadline=deadline
         )
         notes = {
             "method": "uniform",
             "grid": list(counts),
-            "beta": f"{float(beta):.6g}",
+            "beta": _spelled(betas),
             **({"gate": f"{float(gate):.6g}"} if theory.columns > 1 else {}),
             "precision": precision,
             "apriori": theory.to_notes(),
         }
-        error = grid_error(target, box, counts, float(beta)) if samples_needed(counts) <= MAX_SAMPLES else math.nan
+        sampled = samples_needed(box, counts) <= MAX_SAMPLES
+        error = grid_error(target, box, counts, [float(beta) for beta in betas]) if sampled else math.nan
         yield Candidate(head, error, notes, is_last=counts == theory.counts)
 
 
@@ -247,7 +256,7 @@ def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori
         if best != last:
             last = best
             yield best
-    yield theory.counts, theory.beta
+    yield theory.counts, theory.betas
 
 
 @dataclass(frozen=True)
@@ -264,7 +273,7 @@ class _GridSearch:
     deadline: Deadline
 
     def coarsest(self, rival: Grid | None) -> Grid | None:
-        """The grid and its inverse temperature; the rival, if there is one with no more tokens.
+        """The grid and its inverse temperatures; the rival, if there is one with no more tokens.
 
         Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the
         counts; their common scale is bisected, and single axes are coarsened afterwards while that still holds.
@@ -282,7 +291,7 @@ class _GridSearch:
         counts = self._polished(self._grid(high))
         if rival is not None and math.prod(rival[0]) <= math.prod(counts):
             return rival
-        return counts, self._beta(counts)
+        return counts, self._betas(counts)
 
     def _polished(self, counts: tuple[int, ...]) -> tuple[int, ...]:
         """Take cells from single axes while the grid still fits."""
@@ -299,18 +308,19 @@ class _GridSearch:
         sides = np.array([float(hi - lo) for lo, hi in self.box.sides])
         return tuple(int(max(1, math.ceil(count))) for count in np.minimum(sides * self.slopes * scale, 1e18))
 
-    def _beta(self, counts: tuple[int, ...]) -> Fraction:
+    def _betas(self, counts: tuple[int, ...]) -> tuple[Fraction, ...]:
         theory = self.theory
-        return self.sharpness * inverse_temperature(self.box, counts, theory.sup, self.tolerance, theory.columns)
+        betas = inverse_temperatures(self.box, counts, theory.sup, self.tolerance, theory.columns)
+        return tuple(self.sharpness * beta for beta in betas)
 
     def _fits(self, counts: tuple[int, ...]) -> bool:
         self.deadline.check()
-        if samples_needed(counts) > MAX_SAMPLES:
+        if samples_needed(self.box, counts) > MAX_SAMPLES:
             raise TooLarge(
                 f"the uniform construction needs {approximately(math.prod(counts))} tokens or more for this tolerance "
                 f"(the a-priori bound asks for {approximately(self.theory.tokens)}), too many to be held here"
             )
-        return grid_error(self.target, self.box, counts, float(self._beta(counts))) <= self.goal
+        return grid_error(self.target, self.box, counts, [float(beta) for beta in self._betas(counts)]) <= self.goal
 
 
 def _sampled_slopes(target: Target, box: Box, per_axis: int = 33) -> FloatArray:
@@ -336,9 +346,15 @@ def _anchors(side: tuple[Fraction, Fraction], count: int) -> list[Fraction]:
     return [lo + (hi - lo) * Fraction(2 * i + 1, 2 * count) for i in range(count)]
 
 
-def _radius_squared(box: Box, counts: Sequence[int]) -> float:
-    """R^2 = |h|^2 / 4."""
-    return float(sum(((hi - lo) / count) ** 2 for count, (lo, hi) in zip(counts, box.sides, strict=True)) / 4)
+def _spacings(box: Box, counts: Sequence[int]) -> list[Fraction]:
+    """The sides of a cell."""
+    return [(hi - lo) / count for count, (lo, hi) in zip(counts, box.sides, strict=True)]
+
+
+def _spelled(betas: Sequence[Fraction]) -> str:
+    """Inverse temperatures for people: one number where the axes share it."""
+    spelled = [f"{float(beta):.6g}" for beta in betas]
+    return spelled[0] if len(set(spelled)) == 1 else ", ".join(spelled)
 
 
 def _rounded(x: Fraction, precision: int) -> Fraction:

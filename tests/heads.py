@@ -168,8 +168,11 @@ def error_at(statement: Statement, point: Sequence[Fraction]) -> Fraction | None
 
 
 def exact(x: mpmath.mpf) -> Fraction:
-    sign, mantissa, exponent, _ = x._mpf_
+    """The number that the digits spell; 0 where it is far below the range of float64."""
+    sign, mantissa, exponent, bits = x._mpf_
     assert mantissa or not exponent, "not a finite number"
+    if exponent + bits < -5000:
+        return Fraction(0)
     return Fraction(int(mantissa)) * Fraction(2) ** exponent * (-1 if sign else 1)
 
 

@@ -185,6 +185,18 @@ def test_constants(name: str, value: Callable[[], arb], P: int) -> None:
     assert high - low <= 2
 
 
+@pytest.mark.parametrize("W", [64, 192, 448])
+def test_the_series_of_the_logarithm_and_the_arc_tangent(W: int) -> None:
+    rnd = random.Random(W)
+    for _ in range(200):
+        y = rnd.randrange((1 << W) // 3) >> rnd.choice([0, 1, 4, W // 2])
+        for sign, function in ((1, arb.atanh), (-1, arb.atan)):
+            low, high = kernel.odd_series(y, W, sign)
+            scaled = function(real(y, W)) * arb(2) ** W
+            assert low <= scaled <= high
+            assert high - low < 6 * W
+
+
 def test_quadrants_count_quarter_turns() -> None:
     P = 64
     for n in range(-50, 50):

@@ -103,8 +103,8 @@ def test_queries_may_differ_from_column_to_column() -> None:
     left, right = reduce_head(attention)
     assert left != right
     written = evaluated(attention, [[Fraction(0)]])[0]
-    assert written[0] < 0.8
-    assert written[1] > 1 - 1e-20
+    assert 0.7 < written[0] < 0.8
+    assert written[1] > 0.999
 
 
 def test_cancelling_terms_vanish_from_the_reduction() -> None:
@@ -206,7 +206,7 @@ def test_score_slack_is_not_wasteful(name: str) -> None:
         + sum(abs(row_entry(a, i)) * max(map(abs, side)) for a, side in zip(head.keys, box.sides, strict=True))
         for i in range(head.tokens)
     )
-    if "denormal" not in name:
+    if "denormal" not in name and "1e-300" not in name:  # there the least normal number is what it costs
         assert round_head(head, box).score_slack < size / 10**13
 
 

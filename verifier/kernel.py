@@ -529,7 +529,7 @@ class Target:
     It is read by precedence. A condition is an expression of another type, so that nothing needs a second try.
     """
 
-    def __init__(self, text: str, inputs: tuple[int, int], limits: Limits) -> None:
+    def __init__(self, text: str, inputs: dict[str, tuple[int, int]], limits: Limits) -> None:
         """Cut the text into tokens, the next one last in the list; read a number, '[' numbers ']' or '[' rows ']'."""
         require(len(text) <= limits.target, "limit", f"target of {len(text)} characters")
         self.inputs, self.limits, self.depth = inputs, limits, 0
@@ -619,16 +619,20 @@ class Target:
         return self.node(token, *args)
 
     def variable(self, name: str) -> int:
-        """Read x, xK or X[i,j]: an entry of the input, numbered row by row."""
-        rows, columns = self.inputs
-        if name == "X":
+        """Read x, xK or X[i,j], in cross-attention K[i,j] or Q[i,j]: an entry of the inputs, numbered row by row."""
+        if name in self.inputs:
+            rows, columns = self.inputs[name]
+            before = list(self.inputs).index(name)
+            entry = sum(r * c for r, c in list(self.inputs.values())[:before])
             indices = self.listed("[]", self.take)
-            name = printable(f"X[{','.join(indices)}]")
+            name = printable(f"{name}[{','.join(indices)}]")
             places = [int(index) for index in indices if re.fullmatch("[0-9]{1,9}", index)]
             require(len(indices) == len(places) == 2, "target", f"{name} is no entry")
-            entry, inside = places[0] * columns + places[1], places[0] < rows and places[1] < columns
+            entry, inside = entry + places[0] * columns + places[1], places[0] < rows and places[1] < columns
         else:
-            require(re.fullmatch("x[0-9]{0,9}", name) is not None, "target", f"unknown name {printable(name)}")
+            known = "X" in self.inputs and re.fullmatch("x[0-9]{0,9}", name) is not None
+            require(known, "target", f"unknown name {printable(name)}")
+            rows, columns = self.inputs["X"]
             entry = int(name[1:] or "0")
             inside = entry < rows * columns and (name != "x" or rows * columns == 1)
         require(inside, "shape", f"statement.target: {name} for an input of shape {rows} x {columns}")
@@ -892,41 +896,62 @@ class Head:
     """
 
     def __init__(self, value: Any, domain: Any, reader: Reader) -> None:
-        """Read Z = sum of P X Q + R, W_K, W_Q, W_V and W_O; reduce Z, keys and values to affine forms of the input."""
-        where = "statement.attention"
-        kind_of(value, where, "kind", "self")
-        names = ("input_shape", "linear", "R", "W_K", "W_Q", "W_V", "W_O")
-        _, shape, terms, R, W_K, W_Q, W_V, W_O = fields_of(value, where, "kind", *names)
-        self.limits = reader.limits
-        d, n = [count_of(side, where, 1, self.limits.inputs) for side in items_of(shape, 2, f"{where}.input_shape")]
-        require(d * n <= self.limits.inputs, "limit", f"{where}.input_shape: more than {self.limits.inputs} entries")
-        self.inputs = d, n
-        self.box = reader.domain(domain, d * n)
-        rows = reader.matrix(R, f"{where}.R")
-        height, self.tokens = R["shape"]
-        keys = reader.matrix(W_K, f"{where}.W_K", None, height)
-        queries = reader.matrix(W_Q, f"{where}.W_Q", len(keys), height)
-        values = reader.matrix(W_V, f"{where}.W_V", None, height)
-        self.selected = self.columns(reader.matrix(W_O, f"{where}.W_O", self.tokens), W_O["shape"][1])
-        linear = []
-        for h, term in enumerate(typed(terms, list, f"{where}.linear")):
-            P, Q = fields_of(term, f"{where}.linear[{h}]", "P", "Q")
-            P = reader.matrix(P, f"{where}.linear[{h}].P", height, d)
-            linear.append((P, reader.matrix(Q, f"{where}.linear[{h}].Q", n, self.tokens)))
+        """Read the inputs' Z = sum of P X Q + R and the weights; reduce keys, queries and values to affine forms.
 
-        Z: Forms = {ONE: rows}
-        for k, (lo, hi) in enumerate(self.box):  # entry (a, b) of X adds P[:, a] Q[b, :]
-            a, b = divmod(k, n)
-            factors = [Q[b] for _, Q in linear]
-            part = [combined([entry(P[r], a) for P, _ in linear], factors, self.limits) for r in range(height)]
-            if lo < hi:
-                Z[k] = part
-            else:
-                Z[ONE] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[ONE], part, strict=True)]
-        self.keys, self.queries, forms = self.applied(keys, Z), self.applied(queries, Z), self.applied(values, Z)
+        In self-attention X gives keys, values and queries; in cross-attention K gives keys and values, Q queries.
+        """
+        where = "statement.attention"
+        sides = {
+            "self": ["X input_shape linear R"],
+            "cross": ["K key_shape linear_K R_K", "Q query_shape linear_Q R_Q"],
+        }
+        parts = [side.split() for side in sides[kind_of(value, where, "kind", *sides)]]
+        names = ("kind", "W_K", "W_Q", "W_V", "W_O", *(name for part in parts for name in part[1:]))
+        fields = dict(zip(names, fields_of(value, where, *names), strict=True))
+        self.limits = limits = reader.limits
+        self.inputs: dict[str, tuple[int, int]] = {}
+        for letter, name, _, _ in parts:
+            place = f"{where}.{name}"
+            d, n = [count_of(side, place, 1, limits.inputs) for side in items_of(fields[name], 2, place)]
+            require(d * n <= limits.inputs, "limit", f"{place}: more than {limits.inputs} entries")
+            self.inputs[letter] = d, n
+        self.box = reader.domain(domain, sum(d * n for d, n in self.inputs.values()))
+        embedded = []
+        for letter, _, linear, constant in parts:
+            shape = self.inputs[letter]
+            before = 0 if letter != "Q" else len(self.box) - shape[0] * shape[1]
+            embedded.append(self.embedded(reader, fields[linear], fields[constant], f"{where}.{linear}", shape, before))
+        Z, Y = embedded[0], embedded[-1]
+        self.tokens, width = fields[parts[0][3]]["shape"][1], fields[parts[-1][3]]["shape"][1]
+        keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[ONE]))
+        queries = reader.matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[ONE]))
+        values = reader.matrix(fields["W_V"], f"{where}.W_V", None, len(Z[ONE]))
+        self.selected = self.columns(reader.matrix(fields["W_O"], f"{where}.W_O", width), fields["W_O"]["shape"][1])
+        self.keys, self.queries, forms = self.applied(keys, Z), self.applied(queries, Y), self.applied(values, Z)
         self.values = forms.pop(ONE)
         for k, form in forms.items():
             require(all(map(vanishes, form)), "unsupported", f"{where}: values depend on entry {k} of the input")
+
+    def embedded(self, reader: Reader, terms: Any, R: Any, where: str, shape: tuple[int, int], before: int) -> Forms:
+        """Read Z = sum of P X Q + R for the input X whose entries follow `before` others; fixed entries join R."""
+        d, n = shape
+        Z: Forms = {ONE: reader.matrix(R, f"{where}.R")}
+        height, width = R["shape"]
+        linear = []
+        for h, term in enumerate(typed(terms, list, where)):
+            P, Q = fields_of(term, f"{where}[{h}]", "P", "Q")
+            P = reader.matrix(P, f"{where}[{h}].P", height, d)
+            linear.append((P, reader.matrix(Q, f"{where}[{h}].Q", n, width)))
+        for k in range(d * n):  # entry (a, b) of X adds P[:, a] Q[b, :]
+            a, b = divmod(k, n)
+            factors = [Q[b] for _, Q in linear]
+            part = [combined([entry(P[r], a) for P, _ in linear], factors, self.limits) for r in range(height)]
+            lo, hi = self.box[before + k]
+            if lo < hi:
+                Z[before + k] = part
+            else:
+                Z[ONE] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[ONE], part, strict=True)]
+        return Z
 
     def columns(self, W_O: list[Row], width: int) -> list[int]:
         """Return the column of Z that each column of W_O selects."""
@@ -950,10 +975,12 @@ class Head:
     def scores(self, j: int) -> dict[int, Row]:
         """Return the scores of output column j, keys times query: the biases, and the slopes for each entry."""
         q = self.selected[j]
+        monomials = sorted(self.keys.keys() | self.queries.keys())
         result = {}
-        for k in self.keys:
-            for other in self.keys:
+        for k in monomials:
+            for other in monomials:
                 pairs = [(k, other), (other, k)] if k < other else [(k, k)] if k == other else []
+                pairs = [(a, b) for a, b in pairs if a in self.keys and b in self.queries]
                 factors = [entry(row, q) for _, b in pairs for row in self.queries[b]]
                 row = combined(factors, [row for a, _ in pairs for row in self.keys[a]], self.limits)
                 if k == ONE:

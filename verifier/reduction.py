@@ -1,10 +1,12 @@
 """Exact reduction of a head to scores and values, one reduced head for each output column.
 
-With x the vector of all input entries, row by row, every row of Z = sum_h P_h X Q_h + R is affine in x, so that
+With x the vector of all input entries (those of X_K before those of X_Q), row by row, every row of Z_K and Z_Q is
+affine in x, so that
 
-    s_i(x) = (W_K z_i(x)) . (W_Q z_q(x)),        v_i(x) = W_V z_i(x),        T_j = sum_i softmax_i(s) v_i,
+    s_i(x) = (W_K z_i(x)) . (W_Q y_q(x)),        v_i(x) = W_V z_i(x),        T_j = sum_i softmax_i(s) v_i,
 
-where z_i is column i of Z and W_O selects column q for output column j. All arithmetic is rational: nothing is rounded.
+where z_i is column i of Z_K, y_q column q of Z_Q (both are Z in self-attention), and W_O selects column q for output
+column j. All arithmetic is rational: nothing is rounded.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from attncert.certificates.attention import SelfAttention
+from attncert.certificates.attention import Attention, Side
 from attncert.certificates.errors import InvalidAttention
 from attncert.certificates.matrix import ZERO, Matrix, Row, add_rows, row_entry, row_is_zero, scale_row
 
@@ -35,24 +37,24 @@ class ReducedHead:
     values: tuple[Row, ...]
 
 
-def reduce_head(attention: SelfAttention) -> tuple[ReducedHead, ...]:
+def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
     """Reduce to one head for each output column, exactly.
 
     Raises InvalidAttention when a score is quadratic in x or a value depends on x.
     """
-    d, n = attention.input_shape
-    Z = _embedding(attention)
+    inputs = sum(d * n for d, n in attention.input_shapes)
+    Z, Y = _embedding(attention.keys_side), _embedding(attention.queries_side)
     keys, values = _multiply(attention.W_K, Z), _multiply(attention.W_V, Z)
     if any(k != CONSTANT and not row_is_zero(row) for value in values for k, row in value.items()):
         raise InvalidAttention("values that depend on the input are not supported: W_V Z must be constant")
     heads = []
     for q in attention.selected_columns:
-        query = _multiply(attention.W_Q, [{k: row_entry(row, q) for k, row in z.items()} for z in Z])
+        query = _multiply(attention.W_Q, [{k: row_entry(row, q) for k, row in y.items()} for y in Y])
         scores = _scores(keys, query)
         heads.append(
             ReducedHead(
                 tokens=attention.tokens,
-                keys=tuple(scores.get(k, ZERO) for k in range(d * n)),
+                keys=tuple(scores.get(k, ZERO) for k in range(inputs)),
                 biases=scores.get(CONSTANT, ZERO),
                 values=tuple(value.get(CONSTANT, ZERO) for value in values),
             )
@@ -60,16 +62,16 @@ def reduce_head(attention: SelfAttention) -> tuple[ReducedHead, ...]:
     return tuple(heads)
 
 
-def _embedding(attention: SelfAttention) -> list[AffineRow]:
-    """The rows of Z as affine rows: entry (a, b) of X is number a * n + b of x."""
-    n = attention.input_shape[1]
-    Z: list[dict[int, Row]] = [{CONSTANT: attention.R.row(r)} for r in range(attention.R.shape[0])]
-    for P, Q in attention.linear:
+def _embedding(side: Side) -> list[AffineRow]:
+    """The rows of Z as affine rows: entry (a, b) of the input is number offset + a * n + b of x."""
+    n = side.shape[1]
+    Z: list[dict[int, Row]] = [{CONSTANT: side.R.row(r)} for r in range(side.R.shape[0])]
+    for P, Q in side.linear:
         rows_Q = [Q.row(b) for b in range(n)]
         for r in range(P.shape[0]):
             for a, entry in P.row_items(r):
                 for b, row in enumerate(rows_Q):
-                    _accumulate(Z[r], a * n + b, scale_row(entry, row))
+                    _accumulate(Z[r], side.offset + a * n + b, scale_row(entry, row))
     return list(Z)
 
 
