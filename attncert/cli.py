@@ -176,7 +176,11 @@ statement_options = _together(
     ),
     _option("--norm", metavar="inf|P", default="inf", help="Sup norm, or L_p with 1 <= P < inf."),
     _option("--attention", type=click.Choice(["self", "cross"]), default="self", help="The kind of head."),
-    _option("--shape", metavar="DxN", help="Shape of the input; its entries are then X[i,j], 0-based."),
+    _option(
+        "--shape",
+        metavar="DxN",
+        help="Shape of the input; its entries are then X[i,j], 0-based. DxN,DxN for K and Q of cross-attention.",
+    ),
     _option("--method", metavar="NAME", default="auto", help="How to construct: auto, uniform, spectral."),
     _option(
         "--precision",

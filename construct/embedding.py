@@ -12,7 +12,7 @@ and W_O selects the first column of each block, so that for output column j
 
     (W_K z_i) . (W_Q z_q) = a_i . x + b_i + gate [token i is in block j].
 
-Cross-attention (the paper's cross-attention construction) has the scores a_i . x_Q + c_i . x_K + b_i: Z_Q broadcasts X_Q
+Cross-attention (the paper's construction) has the scores a_i . x_Q + c_i . x_K + b_i: Z_Q broadcasts X_Q
 as above over one column for each output column, and one row of Z_K holds c_i . x_K + b_i, by one term P_a X_K Q_a for
 each row a of X_K, in which P_a picks the row and Q_a holds its coefficients c_i.
 
