@@ -9,6 +9,7 @@ from functools import cached_property
 
 from attncert.certificates.attention import Attention, attention_from_json
 from attncert.certificates.claim import SupError, claim_from_json
+from attncert.certificates.condition import Condition, parse_condition
 from attncert.certificates.domain import Box, box_from_json
 from attncert.certificates.errors import InvalidAttention, InvalidCertificate, InvalidDomain
 from attncert.certificates.target import InputSpace, Target, parse_target
@@ -21,12 +22,16 @@ def canonical(value: object) -> str:
 
 @dataclass(frozen=True)
 class Statement:
-    """What is claimed. Immutable; `spelling` keeps the canonical text of a statement that was read from a file."""
+    """What is claimed, on the points of the box that satisfy all conditions.
+
+    `spelling` keeps the canonical text of a statement that was read from a file.
+    """
 
     target: Target
     domain: Box
     attention: Attention
     claim: SupError
+    conditions: tuple[Condition, ...] = ()
     spelling: str | None = None
 
     def __post_init__(self) -> None:
@@ -46,7 +51,10 @@ class Statement:
         if self.spelling is not None:
             return self.spelling
         parts = {"attention": self.attention.to_json(), "claim": self.claim.to_json()}
-        return canonical({"target": self.target.source, "domain": self.domain.to_json(), **parts})
+        domain = self.domain.to_json()
+        if self.conditions:
+            domain["where"] = [condition.source for condition in self.conditions]
+        return canonical({"target": self.target.source, "domain": domain, **parts})
 
     @property
     def sha256(self) -> str:
@@ -61,9 +69,17 @@ def statement_from_json(value: object) -> Statement:
     if not isinstance(value["target"], str):
         raise InvalidCertificate("the target of a statement is a string")
     attention = attention_from_json(value["attention"])
+    space = InputSpace(*attention.input_shapes)
+    domain = value["domain"]
+    conditions: object = []
+    if isinstance(domain, dict) and "where" in domain:
+        conditions, domain = domain["where"], {key: entry for key, entry in domain.items() if key != "where"}
+    if not isinstance(conditions, list) or not all(isinstance(condition, str) for condition in conditions):
+        raise InvalidCertificate('the "where" of a domain is a list of conditions')
     return Statement(
-        target=parse_target(value["target"], InputSpace(*attention.input_shapes)),
-        domain=box_from_json(value["domain"]),
+        target=parse_target(value["target"], space),
+        domain=box_from_json(domain),
+        conditions=tuple(parse_condition(condition, space) for condition in conditions),
         attention=attention,
         claim=claim_from_json(value["claim"]),
         spelling=canonical(value),

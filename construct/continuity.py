@@ -174,17 +174,17 @@ def _least_upper_bound(
     `bound` gives for each box an upper bound on the supremum there and a value that is attained there.
     """
     lo, hi = box_ends(box)
+    side = float(np.max(hi - lo))
     upper, attained = bound(lo, hi)
     while len(upper) < MAX_BOXES:
         deadline.check()
         worst, best = float(np.max(upper)), float(np.max(attained))
         if worst <= 1.02 * best or worst == 0.0:
             break
-        split = upper > max(1.02 * best, 0.0)
-        if np.isinf(worst):
-            split &= np.isinf(upper)
-            if np.max(hi[split] - lo[split]) < 2.0**-16 * np.max(hi - lo) or len(upper) > MAX_BOXES // 4:
-                break
+        split = np.isinf(upper) if math.isinf(worst) else upper > max(1.02 * best, 0.0)
+        level, most = (16, MAX_BOXES // 4) if math.isinf(worst) else (JUMP_LEVEL, MAX_BOXES)
+        if np.max(hi[split] - lo[split]) < 2.0**-level * side or len(upper) > most:
+            break
         halves = _halve(lo[split], hi[split])
         more = bound(*halves)
         keep = ~split

@@ -524,12 +524,12 @@ class Node(NamedTuple):
 
 
 class Target:
-    """The nodes of a target, and for each of its entries the number of a node.
+    """The nodes of a target, and for each of its entries the number of a node; or those of a condition on the input.
 
     It is read by precedence. A condition is an expression of another type, so that nothing needs a second try.
     """
 
-    def __init__(self, text: str, inputs: dict[str, tuple[int, int]], limits: Limits) -> None:
+    def __init__(self, text: str, inputs: dict[str, tuple[int, int]], limits: Limits, condition: bool = False) -> None:
         """Cut the text into tokens, the next one last in the list; read a number, '[' numbers ']' or '[' rows ']'."""
         require(len(text) <= limits.target, "limit", f"target of {len(text)} characters")
         self.inputs, self.limits, self.depth = inputs, limits, 0
@@ -543,7 +543,10 @@ class Target:
             self.tokens += [match.group()] if match else []
             at = match.end() if match else at + 1
         self.tokens = ["", *reversed(self.tokens)]
-        if self.tokens[-1] != "[":
+        if condition:
+            self.outputs = [[self.expression()]]
+            require(self.nodes[-1].op in CONDITIONS, "target", f"{printable(text)} is no condition")
+        elif self.tokens[-1] != "[":
             self.outputs = [[self.number()]]
         elif self.tokens[-2] != "[":
             self.outputs = [[entry] for entry in self.listed("[]", self.number)]
@@ -843,7 +846,7 @@ class Reader:
 
     def domain(self, value: Any, entries: int) -> list[Side]:
         """Return the sides of the box."""
-        (box,) = fields_of(value, "statement.domain", "box")
+        box = fields_of(value, "statement.domain", "box", *(["where"] if "where" in value else []))[0]
         fits = len(typed(box, list, "statement.domain.box")) == entries
         require(fits, "shape", f"statement.domain.box: {len(box)} sides for {entries} entries of the input")
         sides = []
@@ -909,6 +912,7 @@ class Head:
         names = ("kind", "W_K", "W_Q", "W_V", "W_O", *(name for part in parts for name in part[1:]))
         fields = dict(zip(names, fields_of(value, where, *names), strict=True))
         self.limits = limits = reader.limits
+        self.conditions: list[Target] = []  # which cut the domain out of the box
         self.inputs: dict[str, tuple[int, int]] = {}
         for letter, name, _, _ in parts:
             place = f"{where}.{name}"
@@ -1005,6 +1009,14 @@ def rounded(row: Row, tokens: int, P: int) -> tuple[list[int], int]:
     return floors if isinstance(row, list) else floors * tokens, int(any(rest for _, rest in pairs))
 
 
+def excludes(condition: Evaluator, box: Sequence[Interval], value: Interval = (0, 0)) -> bool:
+    """Tell whether a condition is proved to be false (or to have another value) on a whole box."""
+    try:
+        return condition.enclosures(box, [len(condition.steps) - 1]) == [value]
+    except Rejected:
+        return False
+
+
 class Paving:
     """The proof of |target - T| <= bound for one output column, from its split tree.
 
@@ -1034,6 +1046,7 @@ class Paving:
         self.spans = [(min(values), max(values) + moved) for values, moved in self.values]
         self.bound = enclose(bound, P)[0]
         self.evaluator = Evaluator(target, P, head.limits)
+        self.conditions = [Evaluator(condition, P, head.limits) for condition in head.conditions]
         self.outputs = [row[j] for row in target.outputs]
 
     def check(self, tree: str) -> int:
@@ -1047,6 +1060,9 @@ class Paving:
             if mark == ".":
                 self.prove_leaf(leaves, box, tokens, centres, radii)
                 leaves += 1
+            elif mark == "-":
+                outside = any(excludes(condition, [(lo, hi) for lo, hi, _, _ in box]) for condition in self.conditions)
+                require(outside, "leaf", f"column {self.j}: character {at}: the box is not proved to be outside")
             else:
                 lower, upper = self.halves(box, mark, at)
                 stack += [(upper, tokens), (lower, tokens)]
@@ -1185,10 +1201,13 @@ def check_counterexample(
     place = [reader.number(x, "evidence.point") for x in typed(numbers, list, "evidence.point")]
     require(len(place) == len(head.box), "shape", f"evidence.point: {len(place)} numbers, not {len(head.box)}")
     inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, head.box, strict=True))
-    require(inside, "point", "evidence.point: outside the domain")
+    require(inside, "point", "evidence.point: outside the box of the domain")
     r, j = [count_of(i, "evidence.entry", 0, reader.limits.side) for i in items_of(indices, 2, "evidence.entry")]
     require(r < len(head.values) and j < len(head.selected), "shape", f"evidence.entry: no entry [{r}, {j}]")
     P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
+    for condition in head.conditions:
+        holds = excludes(Evaluator(condition, P, head.limits), [enclose(x, P) for x in place], (1, 1))
+        require(holds, "point", "evidence.point: not proved to satisfy the conditions of the domain")
     lo, hi = error_at(head, target, place, r, j, P)
     exceeds = Fraction(max(lo, -hi), 1 << P) > tolerance
     require(exceeds, "point", f"target - T in [{about(lo, P)}, {about(hi, P)}] does not exceed the tolerance")
@@ -1217,8 +1236,10 @@ def check_document(document: Any, limits: Limits) -> Finding:
     target = Target(typed(text, str, "statement.target"), head.inputs, limits)
     shape, wanted = (len(target.outputs), len(target.outputs[0])), (len(head.values), len(head.selected))
     require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
-    sides = " x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"])
-    summary = f"|{printable(text)} - T| <= {printable(eps)} on {printable(sides)}"
+    conditions = [typed(line, str, "statement.domain.where") for line in typed(domain.get("where", []), list, "where")]
+    head.conditions = [Target(line, head.inputs, limits, condition=True) for line in conditions]
+    sides = " where ".join([" x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"]), *conditions])
+    summary = f"|{printable(text)} - T| <= {printable(eps)} on {printable(sides, 400)}"
 
     require(evidence is not None, "evidence", "a claim without evidence")
     if kind_of(evidence, "evidence", "kind", "paving", "counterexample") == "paving":

@@ -25,6 +25,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from attncert.certificates.condition import Condition, classify, estimate_inside
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose
@@ -33,7 +34,7 @@ from attncert.certificates.interval import down, up
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.target import Target
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
-from attncert.verifier.tree import SplitTree
+from attncert.verifier.tree import OUTSIDE, SplitTree
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -119,11 +120,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Examined:
-    """What examining a block found: the unproved boxes (with fewer tokens), where to split them, and the worst
-    centre."""
+    """What examining a block found: the unproved boxes (with fewer tokens) and where to split them, the nodes of the
+    boxes outside the domain, and the worst centre.
+    """
 
     rest: Block
     axes: npt.NDArray[np.int8]
+    outside: IntArray
     proved_volume: float
     worst: float
     worst_point: tuple[float, ...] | None
@@ -171,15 +174,24 @@ class PavingSearch:
     """A search for a paving that proves |f - T| <= bound for the entries of one output column."""
 
     def __init__(
-        self, target: Target, entries: Sequence[int], head: FloatHead, box: Box, *, bound: float, silence: int
+        self,
+        target: Target,
+        entries: Sequence[int],
+        head: FloatHead,
+        box: Box,
+        *,
+        bound: float,
+        silence: int,
+        conditions: Sequence[Condition] = (),
     ) -> None:
         """Set up a search.
 
         `entries` are the places (row-major) of the column's entries in the target; `bound` is what is to be proved;
-        `silence` is the number k of bits of a silent token.
+        `silence` is the number k of bits of a silent token. Where a condition is false the bound need not hold.
         """
         self.target, self.entries, self.head = target, list(entries), head
         self.grid = Grid(box)
+        self.conditions = tuple(conditions)
         self.bound, self.violation = bound * (1 - MARGIN), bound * (1 + MARGIN)
         self.tau = silence * math.log(2) * (1 + 2**-40)
         self.leak = 2.0**-silence
@@ -219,6 +231,8 @@ class PavingSearch:
                         volume += found.proved_volume
                         if found.worst > worst:
                             worst, worst_point, worst_entry = found.worst, found.worst_point, found.worst_entry
+                        if len(found.outside):
+                            tree.mark(found.outside, OUTSIDE)
                         if len(found.rest.node):
                             if found.axes.min() < 0:
                                 status, stuck_at = "stuck", self._first_stuck(found)
@@ -249,11 +263,14 @@ class PavingSearch:
             radius = up(np.maximum(hi - centre, centre - lo))
             block, d_centre, d_radius, tilt = self._activate(block, centre, radius)
             proved, tested = self._score_box(block, f_lo, f_hi, d_centre, d_radius)
+            outside = ~proved & classify(self.conditions, lo, hi)[1]
+            nodes = block.node[outside]
+            proved |= outside
             rest = np.flatnonzero(~proved)
             worst, point, entry = self._worst_centre(block, np.flatnonzero(tested & ~proved), centre, d_centre)
             axes = self._split_axes(block, rest, lo, hi, centre, tilt)
             volume = float(np.sum(np.ldexp(1.0, -block.level[proved].sum(axis=1))))
-            return Examined(_select(block, rest), axes, volume, worst, point, entry)
+            return Examined(_select(block, rest), axes, nodes, volume, worst, point, entry)
 
     def _activate(
         self, block: Block, centre: FloatArray, radius: FloatArray
@@ -356,7 +373,7 @@ class PavingSearch:
             errors[:, r] = np.abs(
                 exact[:, r] - np.add.reduceat(weight * self.head.values[r, block.tokens[picked]], starts) / total
             )
-        errors[np.isnan(errors)] = 0.0
+        errors[np.isnan(errors) | ~estimate_inside(self.conditions, centre[boxes])[:, None]] = 0.0
         b, r = divmod(int(np.argmax(errors)), errors.shape[1])
         return float(errors[b, r]), tuple(centre[boxes[b]].tolist()), self.entries[r]
 
@@ -407,6 +424,10 @@ class PavingSearch:
     def _crude_bound(self, block: Block) -> float:
         """A bound on the error over the boxes: the largest |f - v_i| over active tokens, plus the silent share."""
         with np.errstate(all="ignore"):
+            lo, hi = self.grid.ends(block)
+            block = _select(block, np.flatnonzero(~classify(self.conditions, lo, hi)[1]))
+            if not len(block.node):
+                return 0.0
             lo, hi = self.grid.ends(block)
             f_lo, f_hi = (ends[:, self.entries] for ends in enclose(self.target, lo, hi))
             starts = _starts(block.counts)

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from attncert.certificates.condition import Condition, estimate_inside
 from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose
 from attncert.certificates.evaluate import evaluate_float
@@ -45,9 +46,17 @@ def sample_points(box: Box, tokens: int) -> FloatArray:
 
 
 def estimate_errors(
-    target: Target, entries: Sequence[int], head: FloatHead, points: FloatArray, chunk: int = 1 << 22
+    target: Target,
+    entries: Sequence[int],
+    head: FloatHead,
+    points: FloatArray,
+    conditions: Sequence[Condition] = (),
+    chunk: int = 1 << 22,
 ) -> FloatArray:
-    """|f - T| in float64 without bounds on the rounding: points (P, m) -> (P, entries). Undefined values count as 0."""
+    """|f - T| in float64 without bounds on the rounding: points (P, m) -> (P, entries).
+
+    Undefined values, and points where a condition is false, count as 0.
+    """
     exact = evaluate_float(target, points)[:, list(entries)]
     errors = np.empty_like(exact)
     step = max(1, chunk // head.tokens)
@@ -57,11 +66,19 @@ def estimate_errors(
             weight = np.exp(score - score.max(axis=1, keepdims=True))
             value = (weight @ head.values.T) / weight.sum(axis=1, keepdims=True)
             errors[start : start + step] = np.abs(exact[start : start + step] - value)
+    errors[~estimate_inside(conditions, points)] = 0.0
     return np.nan_to_num(errors, nan=0.0, posinf=0.0)
 
 
 def climb(
-    target: Target, entry: int, row: int, head: FloatHead, box: Box, starts: FloatArray, rounds: int = 48
+    target: Target,
+    entry: int,
+    row: int,
+    head: FloatHead,
+    box: Box,
+    starts: FloatArray,
+    conditions: Sequence[Condition] = (),
+    rounds: int = 48,
 ) -> tuple[float, tuple[float, ...]]:
     """A larger error near the starts (P, m), by a pattern search with shrinking steps: the estimate and its point.
 
@@ -75,10 +92,10 @@ def climb(
     steps = np.concatenate([np.eye(m), -np.eye(m)])
     rounds = min(rounds, 8 * SAMPLE_WORK // (head.tokens * len(starts) * len(steps)))
     points, size = starts.copy(), (hi - lo) / max(2.0, head.tokens ** (1 / m))
-    best = estimate_errors(target, [entry], values, points)[:, 0]
+    best = estimate_errors(target, [entry], values, points, conditions)[:, 0]
     for _ in range(rounds):
         tries = np.clip(points[:, None, :] + steps * size, lo, hi)
-        errors = estimate_errors(target, [entry], values, tries.reshape(-1, m))[:, 0].reshape(len(points), -1)
+        errors = estimate_errors(target, [entry], values, tries.reshape(-1, m), conditions)[:, 0].reshape(len(points), -1)
         choice = errors.argmax(axis=1)
         better = errors[np.arange(len(points)), choice] > best
         points[better] = tries[np.arange(len(points)), choice][better]

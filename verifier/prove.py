@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from attncert.certificates.condition import satisfied
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
@@ -147,6 +148,7 @@ def _pave(
             statement.domain,
             bound=float_down(bound),
             silence=silence,
+            conditions=statement.conditions,
         ).run(deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress, want_upper=want_upper)
         searches.append(search)
         if search.status != "proved":
@@ -174,10 +176,10 @@ def _sample(statement: Statement, columns: list[_Column]) -> _Worst:
     points = sample_points(statement.domain, columns[0].head.tokens)
     worst = _Worst(0.0, tuple(points[0].tolist()), 0, 0)
     for column in columns:
-        errors = estimate_errors(statement.target, column.entries, column.head, points)
+        errors = estimate_errors(statement.target, column.entries, column.head, points, statement.conditions)
         for row, entry in enumerate(column.entries):
             starts = points[np.argsort(-errors[:, row], kind="stable")[:CLIMBERS]]
-            error, point = climb(statement.target, entry, row, column.head, statement.domain, starts)
+            error, point = climb(statement.target, entry, row, column.head, statement.domain, starts, statement.conditions)
             if error > worst.error:
                 worst = _Worst(error, point, column.number, row)
     return worst
@@ -194,7 +196,8 @@ def _worst_of(columns: list[_Column], searches: list[Search]) -> list[_Worst]:
 def _proved_lower(statement: Statement, columns: list[_Column], worst: _Worst) -> float:
     column = columns[worst.column]
     point = tuple(float(x) for x in worst.point)
-    if tuple(map(Fraction, point)) not in statement.domain:
+    exact = tuple(map(Fraction, point))
+    if exact not in statement.domain or not satisfied(statement.conditions, exact):
         return 0.0
     return proved_error(statement.target, column.entries[worst.row], worst.row, column.head, point)
 

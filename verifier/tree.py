@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 LEAF = -1
+OUTSIDE = -2
 AXES = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-_CODES = np.frombuffer((AXES + ".").encode("ascii"), np.uint8)  # code LEAF = -1 picks the final "."
+_CODES = np.frombuffer((AXES + "-.").encode("ascii"), np.uint8)  # LEAF and OUTSIDE pick from the end
 
 
 class SplitTree:
@@ -16,9 +17,13 @@ class SplitTree:
 
     def __init__(self) -> None:
         """Start with the root as a leaf."""
-        self._axis: list[npt.NDArray[np.int8]] = [np.array([LEAF], np.int8)]
         self._splits: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int8], int]] = []
+        self._marks: list[tuple[npt.NDArray[np.int64], int]] = []
         self.size = 1
+
+    def mark(self, nodes: npt.NDArray[np.int64], code: int) -> None:
+        """Give leaves another code than LEAF."""
+        self._marks.append((nodes, code))
 
     def split(self, nodes: npt.NDArray[np.int64], axes: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
         """Split the nodes along the axes; return the lower children (the upper ones follow by 1). Shapes (n,)."""
@@ -28,8 +33,10 @@ class SplitTree:
         return first + 2 * np.arange(len(nodes), dtype=np.int64)
 
     def preorder(self) -> str:
-        """The tree in preorder, one character a node: the axis of a split, or `.`."""
+        """The tree in preorder, one character a node: the axis of a split, `.`, or `-` for outside."""
         axis = np.full(self.size, LEAF, np.int8)
+        for nodes, code in self._marks:
+            axis[nodes] = code
         child = np.zeros(self.size, np.int64)
         for nodes, axes, first in self._splits:
             axis[nodes] = axes
