@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
 from attncert.certificates.claim import SupError, parse_tolerance
+from attncert.certificates.condition import Condition, parse_condition
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.document import Document
-from attncert.certificates.domain import Box, parse_box
+from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Counterexample, Paving
 from attncert.certificates.statement import Statement
@@ -96,12 +97,13 @@ def construct(
     norm: str = "inf",
     attention: str = "self",
     shape: str | None = None,
+    where: Sequence[str] = (),
     method: str = "auto",
     precision: int = 106,
     apriori: bool = False,
 ) -> Certificate:
     """Emit a head and the claim, without evidence. Arguments as for `certify`."""
-    request = _request(target, domain, tolerance, norm, attention, shape, method, precision)
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision)
     return request.certificate(next(request.candidates(apriori, NEVER)))
 
 
@@ -129,6 +131,7 @@ def certify(
     norm: str = "inf",
     attention: str = "self",
     shape: str | None = None,
+    where: Sequence[str] = (),
     method: str = "auto",
     proof: str = "paving",
     precision: int = 106,
@@ -143,14 +146,15 @@ def certify(
     target: an expression such as `"sin(2*pi*x)"`; domain: a box such as `"[0,1]^2"`; tolerance: an exact number such as
     `"0.05"` (a string: a float is refused, since it would not be the number that was written). attention: `"self"`, or
     `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K and Q; the
-    domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted weights. apriori:
+    domain lists the entries row by row, those of K before those of Q. where: conditions such as `"x0**2 + x1**2 <= 1"`; only
+    points that satisfy all of them count. A domain may be a union of boxes, `"[0,1] | [2,3]"`. precision: bits of the emitted weights. apriori:
     exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that can be proved.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
     if proof != "paving":
         raise InputError(f"unknown proof {proof!r}; this version knows: paving")
-    request = _request(target, domain, tolerance, norm, attention, shape, method, precision)
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision)
     started = time.monotonic()
     deadline = Deadline.after(budget)
     boxes = 0
@@ -184,6 +188,7 @@ class _Request:
     box: Box
     claim: SupError
     space: InputSpace
+    conditions: tuple[Condition, ...]
     precision: int
 
     def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
@@ -195,10 +200,11 @@ class _Request:
             precision=self.precision,
             apriori_only=apriori,
             deadline=deadline,
+            conditions=self.conditions,
         )
 
     def certificate(self, candidate: Candidate) -> Certificate:
-        statement = Statement(self.target, self.box, candidate.attention, self.claim)
+        statement = Statement(self.target, self.box, candidate.attention, self.claim, self.conditions)
         return Certificate(statement, None, {**candidate.notes, "sampled_error": f"{candidate.estimate:.6g}"})
 
 
@@ -209,11 +215,14 @@ def _request(
     norm: str,
     attention: str,
     shape: str | None,
+    where: Sequence[str],
     method: str,
     precision: int,
 ) -> _Request:
-    box = parse_box(domain)
+    box, members = parse_domain(domain)
     space = _input_space(target, box, attention, shape)
+    if len(members) > 1:
+        where = (union_condition(members, space.variable_name), *where)
     if norm != "inf":
         raise InvalidClaim(f"unknown norm {norm!r}; this version knows: inf")
     if method not in METHODS:
@@ -229,7 +238,8 @@ def _request(
         raise InvalidDomain("the ends of the domain must lie between -1e100 and 1e100")
     if any(0 < hi - lo < FLOAT_RANGE[0] for lo, hi in box.sides):
         raise InvalidDomain("a side of the domain must be a point or at least 1e-100 long")
-    return _Request(parse_target(target, space), box, claim, space, precision)
+    conditions = tuple(parse_condition(condition, space) for condition in where)
+    return _Request(parse_target(target, space), box, claim, space, conditions, precision)
 
 
 def _input_space(target: str, box: Box, attention: str, shape: str | None) -> InputSpace:

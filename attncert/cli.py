@@ -177,6 +177,12 @@ statement_options = _together(
     _option("--norm", metavar="inf|P", default="inf", help="Sup norm, or L_p with 1 <= P < inf."),
     _option("--attention", type=click.Choice(["self", "cross"]), default="self", help="The kind of head."),
     _option(
+        "--where",
+        metavar="CONDITION",
+        multiple=True,
+        help='Only points that satisfy it count, as in "x0**2 + x1**2 <= 1"; repeatable.',
+    ),
+    _option(
         "--shape",
         metavar="DxN",
         help="Shape of the input; its entries are then X[i,j], 0-based. DxN,DxN for K and Q of cross-attention.",

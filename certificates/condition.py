@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -33,7 +34,8 @@ def parse_condition(source: str, space: InputSpace) -> Condition:
     try:
         indicator = parse_target(f"{_PREFIX}{source}, 1, 0)", space)
     except InvalidTarget as error:
-        raise InvalidDomain(f"condition {source!r}: {error}") from None
+        reason = re.sub(r"^column (\d+)", lambda at: f"column {int(at[1]) - len(_PREFIX)}", str(error))
+        raise InvalidDomain(f"condition {source!r}: {reason}") from None
     if indicator.tape[indicator.outputs[0]].op != "where" or len(indicator.outputs) != 1:
         raise InvalidDomain(f"condition {source!r}: not a comparison, or several joined by and, or, not")
     return Condition(source, indicator)

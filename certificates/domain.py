@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -90,6 +90,33 @@ def parse_box(text: str) -> Box:
         if not _TIMES.match(text, at):
             raise InvalidDomain(f"domain, column {at + 1}: expected x and another side in {text!r}")
         at += 1
+
+
+def parse_domain(text: str) -> tuple[Box, tuple[Box, ...]]:
+    """Read a box, or a union of boxes `"[0,1] | [2,3]"`: the smallest box that holds them all, and its members.
+
+    Raises InvalidDomain when a member is no box, or when they differ in dimension.
+    """
+    members = tuple(parse_box(part) for part in text.split("|"))
+    if len({member.dimension for member in members}) > 1:
+        raise InvalidDomain("domain: the boxes of a union must have the same number of sides")
+    sides = zip(*(member.sides for member in members), strict=True)
+    return Box(tuple((min(lo for lo, _ in side), max(hi for _, hi in side)) for side in sides)), members
+
+
+def union_condition(members: Sequence[Box], name: Callable[[int], str]) -> str:
+    """The condition, in the target language, that a point lies in one of the boxes; `name` spells the variables."""
+    return " or ".join(
+        "("
+        + " and ".join(f"{_literal(lo)} <= {name(k)} <= {_literal(hi)}" for k, (lo, hi) in enumerate(member.sides))
+        + ")"
+        for member in members
+    )
+
+
+def _literal(x: Fraction) -> str:
+    """An exact number as an expression of the target language."""
+    return f"({x})" if x < 0 or x.denominator > 1 else str(x)
 
 
 def _end(text: str, whole: str) -> Fraction:

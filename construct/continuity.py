@@ -15,10 +15,11 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from attncert.certificates.condition import Condition, classify, estimate_inside, satisfied
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose, enclose_gradient
-from attncert.certificates.errors import InvalidTarget, TooLarge, UndefinedTarget
+from attncert.certificates.errors import InvalidDomain, InvalidTarget, TooLarge, UndefinedTarget
 from attncert.certificates.evaluate import evaluate_float, evaluate_mp
 from attncert.certificates.interval import down, up
 from attncert.certificates.numbers import float_down, float_up
@@ -52,24 +53,35 @@ def box_ends(box: Box) -> Ends:
 
 
 @np.errstate(all="ignore")  # bounds that overflow to infinity are meant
-def regularity(target: Target, box: Box, deadline: Deadline = NEVER) -> Regularity:
-    """Prove that the target is defined and bounded on the box, and how steep it is.
+def regularity(
+    target: Target, box: Box, deadline: Deadline = NEVER, conditions: Sequence[Condition] = ()
+) -> Regularity:
+    """Prove that the target is defined and bounded on the box where the conditions hold, and how steep it is.
+
+    The slope is bounded on the boxes of a paving that meet the domain; L then holds along segments inside those.
 
     Raises InvalidTarget, naming the place, where the target is undefined, unbounded or jumps; OutOfTime.
     """
-    require_defined(target, box)
-    sup = _least_upper_bound(lambda lo, hi: _largest_value(target, lo, hi), box, deadline)
+    require_defined(target, box, conditions)
+    sup = _least_upper_bound(lambda lo, hi: _largest_value(target, lo, hi), box, deadline, conditions)
     if math.isinf(sup):
         raise InvalidTarget("no bound on the values of the target on the domain could be proved")
-    lipschitz = _least_upper_bound(lambda lo, hi: _largest_slope(target, lo, hi), box, deadline)
+    lipschitz = _least_upper_bound(lambda lo, hi: _largest_slope(target, lo, hi), box, deadline, conditions)
     if math.isinf(lipschitz):
-        require_continuous(target, box)
+        require_continuous(target, box, conditions)
     return Regularity(sup, lipschitz)
 
 
 @np.errstate(all="ignore")
-def modulus(target: Target, box: Box, radius: float, deadline: Deadline = NEVER, enough: float = math.inf) -> float:
-    """A proved bound on |f(x) - f(y)| over all x, y in the box with |x - y| <= radius (every entry).
+def modulus(
+    target: Target,
+    box: Box,
+    radius: float,
+    deadline: Deadline = NEVER,
+    enough: float = math.inf,
+    conditions: Sequence[Condition] = (),
+) -> float:
+    """A proved bound on |f(x) - f(y)| for x in the domain, y in the box, |x - y| <= radius (every entry).
 
     The box is cut into cells of side at most a fraction of the radius. If x lies in a cell, y lies in the cell grown
     by the radius on every side, so the enclosures of f over the two bound the difference. The work ends early, with
@@ -90,6 +102,9 @@ def modulus(target: Target, box: Box, radius: float, deadline: Deadline = NEVER,
         deadline.check()
         index = np.stack(np.unravel_index(np.arange(start, min(start + MAX_BOXES, math.prod(shape))), shape), axis=1)
         cell = np.maximum(lo + index * side - slip, lo), np.minimum(lo + (index + 1) * side + slip, hi)
+        cell = _not_outside(conditions, *cell)
+        if not len(cell[0]):
+            continue
         grown = np.maximum(down(cell[0] - radius), lo), np.minimum(up(cell[1] + radius), hi)
         f_lo, f_hi = enclose(target, *cell)
         grown_lo, grown_hi = enclose(target, *grown)
@@ -100,7 +115,9 @@ def modulus(target: Target, box: Box, radius: float, deadline: Deadline = NEVER,
     return worst
 
 
-def radius_for(target: Target, box: Box, difference: float, deadline: Deadline = NEVER) -> float:
+def radius_for(
+    target: Target, box: Box, difference: float, deadline: Deadline = NEVER, conditions: Sequence[Condition] = ()
+) -> float:
     """A radius at which the proved modulus of continuity is at most `difference`, large to within a tenth.
 
     Raises InvalidTarget when there is none above 2^-60 of the side, TooLarge when finding it takes too many boxes.
@@ -108,35 +125,36 @@ def radius_for(target: Target, box: Box, difference: float, deadline: Deadline =
     lo, hi = box_ends(box)
     radius = float(np.max(hi - lo)) or 1.0
     for _ in range(60):
-        if modulus(target, box, radius, deadline, enough=difference) <= difference:
+        if modulus(target, box, radius, deadline, difference, conditions) <= difference:
             break
         radius /= 2
     else:
         raise InvalidTarget("no modulus of continuity could be proved for the target on the domain")
     widest = float(np.max(hi - lo))
-    while radius < widest and modulus(target, box, 1.1 * radius, deadline, enough=difference) <= difference:
+    while radius < widest and modulus(target, box, 1.1 * radius, deadline, difference, conditions) <= difference:
         radius *= 1.1
     return radius
 
 
-def require_defined(target: Target, box: Box) -> None:
-    """Raise UndefinedTarget or InvalidTarget, with the place, unless the target is defined and bounded on the box."""
+def require_defined(target: Target, box: Box, conditions: Sequence[Condition] = ()) -> None:
+    """Raise UndefinedTarget or InvalidTarget, with the place, unless the target is defined and bounded there."""
     lo, hi = box_ends(box)
-    _require_defined_at(target, box, lo, hi)
+    _require_defined_at(target, box, lo, hi, conditions)
     for _ in range(JUMP_LEVEL * box.dimension):
+        lo, hi = _not_outside(conditions, lo, hi)
         f_lo, f_hi = enclose(target, lo, hi)
         bad = ~np.all(np.isfinite(f_lo) & np.isfinite(f_hi), axis=1)
         if not bad.any():
             return
         lo, hi = lo[bad][:FOLLOWED], hi[bad][:FOLLOWED]
-        _require_defined_at(target, box, lo, hi)
+        _require_defined_at(target, box, lo, hi, conditions)
         lo, hi = _halve(lo, hi)
     place = _place(target, _middle(lo[0], hi[0]))
     raise InvalidTarget(f"the target could not be shown to be defined and bounded near {place}")
 
 
-def require_continuous(target: Target, box: Box) -> None:
-    """Raise InvalidTarget, with the place and the height, where the target jumps inside the box.
+def require_continuous(target: Target, box: Box, conditions: Sequence[Condition] = ()) -> None:
+    """Raise InvalidTarget, with the place and the height, where the target jumps inside the domain.
 
     Boxes with an unbounded slope are followed down. A place is reported only when the target really takes values far
     apart at two points of a box with sides below 2^-40 of the domain's: at least a quarter of what the enclosures over
@@ -145,6 +163,7 @@ def require_continuous(target: Target, box: Box) -> None:
     lo, hi = box_ends(box)
     halfway = 0.0
     for step in range(JUMP_LEVEL * box.dimension):
+        lo, hi = _not_outside(conditions, lo, hi)
         f_lo, f_hi, g_lo, g_hi = enclose_gradient(target, lo, hi)
         steep = ~np.all(np.isfinite(g_lo) & np.isfinite(g_hi), axis=(1, 2))
         if not steep.any():
@@ -157,6 +176,9 @@ def require_continuous(target: Target, box: Box) -> None:
         lo, hi = _halve(lo, hi)
     for b in range(len(lo)):
         points = _corners(lo[b], hi[b])
+        points = points[estimate_inside(conditions, points)]
+        if not len(points):
+            continue
         values = evaluate_float(target, points)
         jump = float(np.max(np.nanmax(values, axis=0) - np.nanmin(values, axis=0)))
         if jump > max(0.25 * height, 0.5 * halfway, 1e-4 * (1 + float(np.nanmax(np.abs(values))))):
@@ -167,9 +189,12 @@ def require_continuous(target: Target, box: Box) -> None:
 
 
 def _least_upper_bound(
-    bound: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]], box: Box, deadline: Deadline
+    bound: Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]],
+    box: Box,
+    deadline: Deadline,
+    conditions: Sequence[Condition],
 ) -> float:
-    """Refine a paving where `bound`'s upper ends are largest; the answer bounds the supremum over the box.
+    """Refine a paving where `bound`'s upper ends are largest; the answer bounds the supremum over the domain.
 
     `bound` gives for each box an upper bound on the supremum there and a value that is attained there.
     """
@@ -185,12 +210,14 @@ def _least_upper_bound(
         level, most = (16, MAX_BOXES // 4) if math.isinf(worst) else (JUMP_LEVEL, MAX_BOXES)
         if np.max(hi[split] - lo[split]) < 2.0**-level * side or len(upper) > most:
             break
-        halves = _halve(lo[split], hi[split])
+        halves = _not_outside(conditions, *_halve(lo[split], hi[split]))
         more = bound(*halves)
         keep = ~split
         lo, hi = np.concatenate([lo[keep], halves[0]]), np.concatenate([hi[keep], halves[1]])
         upper = np.concatenate([upper[keep], more[0]])
         attained = np.concatenate([attained[keep], more[1]])
+        if not len(upper):
+            raise InvalidDomain("the conditions leave nothing of the domain")
     return float(np.max(upper))
 
 
@@ -214,13 +241,23 @@ def _largest_slope(target: Target, lo: FloatArray, hi: FloatArray) -> tuple[Floa
     return norms[0], np.where(np.isfinite(norms[1]), norms[1], 0.0)
 
 
-def _require_defined_at(target: Target, box: Box, lo: FloatArray, hi: FloatArray) -> None:
+def _not_outside(conditions: Sequence[Condition], lo: FloatArray, hi: FloatArray) -> Ends:
+    """The boxes that are not proved to lie outside the domain."""
+    kept = ~classify(conditions, lo, hi)[1]
+    return lo[kept], hi[kept]
+
+
+def _require_defined_at(
+    target: Target, box: Box, lo: FloatArray, hi: FloatArray, conditions: Sequence[Condition]
+) -> None:
     """Raise UndefinedTarget at the first corner or centre of the boxes, inside the domain, where there is no value."""
     for b in range(len(lo)):
         points = np.concatenate([_corners(lo[b], hi[b]), [_middle(lo[b], hi[b])]])
         suspects = points[~np.all(np.isfinite(evaluate_float(target, points)), axis=1)]
         for point in suspects:
             exact = [min(max(Fraction(x), side[0]), side[1]) for x, side in zip(point.tolist(), box.sides, strict=True)]
+            if not satisfied(conditions, exact):
+                continue
             try:
                 evaluate_mp(target, exact, 106)
             except UndefinedTarget as error:

@@ -8,17 +8,21 @@ axis.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from attncert.certificates.condition import Condition, estimate_inside
 from attncert.certificates.domain import Box
 from attncert.certificates.errors import TooLarge
 from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.target import Target
 
 FloatArray = npt.NDArray[np.float64]
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 MAX_SAMPLES = 40_000_000
 
@@ -32,50 +36,72 @@ _OFFSETS = {
 }
 _FEW_OFFSETS = (-0.5, 0.0, 0.5)
 
+_LEAST_POINTS = {1: 64, 2: 48, 3: 24, 4: 12}  # lattice points a side, however few the cells
+_FEWEST_POINTS = 6
+
 
 def samples_needed(box: Box, counts: Sequence[int]) -> int:
     """How many lattice points `grid_error` evaluates."""
-    return math.prod(count * len(offsets) for count, offsets in zip(counts, _offsets(box), strict=True))
+    return math.prod(count * len(offsets) for count, offsets in zip(counts, _offsets(box, counts), strict=True))
 
 
-def grid_error(target: Target, box: Box, counts: Sequence[int], beta: float | Sequence[float]) -> float:
+def grid_error(
+    target: Target,
+    box: Box,
+    counts: Sequence[int],
+    beta: float | Sequence[float],
+    conditions: Sequence[Condition] = (),
+) -> float:
     """The largest |f - T| over a lattice of a few points a cell, for the head with one token f(c_i) a cell.
+
+    Only points of the lattice where the conditions hold count.
 
     counts: (m,) cells for each side; beta: the inverse temperature, or one for each side. Raises TooLarge beyond
     MAX_SAMPLES lattice points.
     """
     if samples_needed(box, counts) > MAX_SAMPLES:
         raise TooLarge(f"a grid of {float(math.prod(counts)):.2g} tokens is too fine to be sampled")
-    offsets = _offsets(box)
+    offsets = _offsets(box, counts)
     betas = np.broadcast_to(beta, len(counts))
     lo = np.array([float(lo) for lo, _ in box.sides])
     spacing = np.array([float(hi - lo) / n for n, (lo, hi) in zip(counts, box.sides, strict=True)])
     centres = [lo[k] + spacing[k] * (np.arange(n) + 0.5) for k, n in enumerate(counts)]
     lattice = [np.add.outer(c, o * h).ravel() for c, o, h in zip(centres, offsets, spacing, strict=True)]
-    head = _values(target, centres).reshape(*counts, -1)
+    head = np.nan_to_num(_on_product(partial(evaluate_float, target), centres)).reshape(*counts, -1)
     for k, n in enumerate(counts):
         head = _contract(head, k, _softmax_band(n, offsets[k], betas[k] * spacing[k] ** 2))
-    error = np.abs(_values(target, lattice) - head.reshape(-1, head.shape[-1]))
-    return float(np.nanmax(error))
+    error = np.abs(_on_product(partial(evaluate_float, target), lattice) - head.reshape(-1, head.shape[-1]))
+    if conditions:
+        error = error[_on_product(partial(estimate_inside, conditions), lattice)]
+    return float(np.nanmax(error, initial=0.0))
 
 
-def _offsets(box: Box) -> list[FloatArray]:
-    """For each side the places in a cell, in cells from its centre; a side of length 0 has one."""
+def _offsets(box: Box, counts: Sequence[int]) -> list[FloatArray]:
+    """For each side the places in a cell, in cells from its centre: more where the cells are few.
+
+    A side of length 0 has one.
+    """
     moving = [lo < hi for lo, hi in box.sides]
     places = np.array(_OFFSETS.get(sum(moving), _FEW_OFFSETS))
-    return [places if moves else np.zeros(1) for moves in moving]
+    least = _LEAST_POINTS.get(sum(moving), _FEWEST_POINTS)
+    return [
+        (np.linspace(-0.5, 0.5, least // count + 1) if least > count * len(places) else places)
+        if moves
+        else np.zeros(1)
+        for moves, count in zip(moving, counts, strict=True)
+    ]
 
 
-def _values(target: Target, axes: Sequence[FloatArray]) -> FloatArray:
-    """The target on the product of the axes: (points, outputs)."""
+def _on_product(function: Callable[[FloatArray], Array], axes: Sequence[FloatArray]) -> Array:
+    """A function of points (P, m) on the product of the axes."""
     mesh = np.meshgrid(*axes, indexing="ij", copy=False)
     total = mesh[0].size
     parts = []
     for start in range(0, total, _CHUNK):
         index = np.unravel_index(np.arange(start, min(start + _CHUNK, total)), mesh[0].shape)
         points = np.stack([axis[i] for axis, i in zip(axes, index, strict=True)], axis=1)
-        parts.append(evaluate_float(target, points))
-    return np.concatenate(parts)
+        parts.append(function(points))
+    return np.concatenate(parts)  # type: ignore[return-value]
 
 
 def _softmax_band(count: int, offsets: FloatArray, sharpness: float) -> tuple[npt.NDArray[np.int64], FloatArray]:

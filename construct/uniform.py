@@ -2,7 +2,9 @@
 
 With anchors c_i on a grid of spacings h_k, keys a_ik = 2 beta_k c_ik, biases b_i = -sum_k beta_k c_ik^2 and values v_i
 = f(c_i), the score of token i is sum_k beta_k (x_k^2 - (x_k - c_ik)^2): the partition is the grid of cells around the
-anchors. An axis with a single cell needs no key: beta_k = 0.
+anchors. An axis with a single cell needs no key: beta_k = 0. Where the box does not contain 0, c_i - o takes the place
+of c_i in the keys and c_ik^2 - o_k^2 that of c_ik^2 in the biases, o being the point of the box nearest to 0: all
+scores change by the same amount, and far from 0 the numbers stay small.
 
 A-priori bound (arXiv 2504.19901, the L-infinity theorem, with explicit constants). Let m axes have positive length,
 q <= m of them several cells, and let h be the largest spacing and R = sqrt(m) h/2. Suppose |f(x) - f(y)| <= eps/2
@@ -28,16 +30,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import compress, product
 from typing import Any
 
+import mpmath
 import numpy as np
 import numpy.typing as npt
 
 from attncert.certificates.attention import Attention
+from attncert.certificates.condition import Condition, classify, satisfied
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
-from attncert.certificates.errors import TooLarge
+from attncert.certificates.errors import InvalidDomain, TooLarge, UndefinedTarget
 from attncert.certificates.evaluate import evaluate_float, evaluate_mp
 from attncert.certificates.matrix import Row
 from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction
@@ -107,20 +111,26 @@ class Candidate:
 
 
 def apriori(
-    target: Target, box: Box, tolerance: Fraction, known: Regularity | None = None, deadline: Deadline = NEVER
+    target: Target,
+    box: Box,
+    tolerance: Fraction,
+    known: Regularity | None = None,
+    deadline: Deadline = NEVER,
+    conditions: Sequence[Condition] = (),
 ) -> Apriori:
     """The grid and the inverse temperatures of the a-priori bound.
 
     Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; OutOfTime.
     """
-    known = known or regularity(target, box, deadline)
+    known = known or regularity(target, box, deadline, conditions)
     sides = [hi - lo for lo, hi in box.sides]
     moving = sum(side > 0 for side in sides)
     half = tolerance / 2
     if known.lipschitz == 0.0 or moving == 0:
         spacing = max(max(sides), Fraction(1))
     elif math.isinf(known.lipschitz):
-        spacing = Fraction(radius_for(target, box, float(half) * (1 - 1e-9), deadline) / math.sqrt(moving) * (1 - 1e-9))
+        radius = radius_for(target, box, float(half) * (1 - 1e-9), deadline, conditions)
+        spacing = Fraction(radius / math.sqrt(moving) * (1 - 1e-9))
     else:
         spacing = half / (Fraction(known.lipschitz) * Fraction(math.sqrt(moving) * (1 + 1e-9)))
     counts = tuple(max(1, math.ceil(side / spacing)) for side in sides)
@@ -176,8 +186,11 @@ def uniform_head(
     input_shape: tuple[int, int],
     precision: int,
     deadline: Deadline = NEVER,
+    conditions: Sequence[Condition] = (),
 ) -> Attention:
     """The head with one token for each cell and output column; numbers are rounded to `precision` bits once.
+
+    Cells that are proved to lie outside the domain get no token.
 
     counts, betas: (m,) cells and inverse temperature for each side. In its block the token of cell (i_1, ..., i_m)
     stands at place i_1 N_2 ... N_m + ... + i_m.
@@ -186,8 +199,10 @@ def uniform_head(
     columns = target.shape[1]
     require_memory(tokens * columns, box.dimension, target.shape[0])
     axes = [_anchors(side, count) for side, count in zip(box.sides, counts, strict=True)]
-    rounded = [[_rounded(2 * beta * c, precision) for c in axis] for axis, beta in zip(axes, betas, strict=True)]
-    squares = [[beta * c * c for c in axis] for axis, beta in zip(axes, betas, strict=True)]
+    nearest = [min(max(lo, Fraction(0)), hi) for lo, hi in box.sides]
+    scaled = list(zip(axes, betas, nearest, strict=True))
+    rounded = [[_rounded(2 * beta * (c - o), precision) for c in axis] for axis, beta, o in scaled]
+    squares = [[beta * (c * c - o * o) for c in axis] for axis, beta, o in scaled]
     keys: list[Row] = []
     inner = tokens
     for axis in rounded:
@@ -195,12 +210,43 @@ def uniform_head(
         outer = tokens // (inner * len(axis))
         keys.append([number for number in axis for _ in range(inner)] * outer)
     biases = [_rounded(-sum(terms, Fraction(0)), precision) for terms in product(*squares)]
+    anchors = list(product(*axes))
+    if conditions:
+        kept = _cells_kept(box, counts, conditions)
+        keys = [list(compress(row, kept)) for row in keys if not isinstance(row, Fraction)]
+        biases, anchors = list(compress(biases, kept)), list(compress(anchors, kept))
+        tokens = len(anchors)
     values = []
-    for anchor in product(*axes):
+    for anchor in anchors:
         deadline.check()
-        values.append(evaluate_mp(target, anchor, precision))
+        values.append(_value(target, anchor, precision, conditions))
     rows = [[mpf_to_fraction(entry) for entry in row] for row in zip(*values, strict=True)]
     return embed(target.space, keys, biases, [rows[j::columns] for j in range(columns)], tokens, gate)
+
+
+def _cells_kept(box: Box, counts: Sequence[int], conditions: Sequence[Condition]) -> list[bool]:
+    """Which cells, in the order of the tokens, are not proved to lie outside the domain."""
+    index = np.stack(np.unravel_index(np.arange(math.prod(counts)), tuple(counts)), axis=1)
+    lo = np.array([float(lo) for lo, _ in box.sides])
+    spacing = np.array([float(h) for h in _spacings(box, counts)])
+    kept: list[bool] = (
+        ~classify(conditions, lo + (index - 1e-9) * spacing, lo + (index + 1 + 1e-9) * spacing)[1]
+    ).tolist()
+    if not any(kept):
+        raise InvalidDomain("the conditions leave nothing of the domain")
+    return kept
+
+
+def _value(
+    target: Target, anchor: Sequence[Fraction], precision: int, conditions: Sequence[Condition]
+) -> Sequence[Any]:
+    """f at the anchor; 0 at an anchor outside the domain where f has no value."""
+    try:
+        return evaluate_mp(target, anchor, precision)
+    except UndefinedTarget:
+        if satisfied(conditions, anchor):
+            raise
+        return [mpmath.mpf(0)] * len(target.outputs)
 
 
 def uniform_candidates(
@@ -212,21 +258,30 @@ def uniform_candidates(
     precision: int,
     apriori_only: bool,
     deadline: Deadline = NEVER,
+    conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
     """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for.
 
     Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; TooLarge when the head
     does not fit into memory; OutOfTime.
     """
-    known = regularity(target, box, deadline)
-    theory = apriori(target, box, tolerance, known, deadline)
+    known = regularity(target, box, deadline, conditions)
+    theory = apriori(target, box, tolerance, known, deadline, conditions)
     if apriori_only:
         gate, grids = theory.gate, iter([(theory.counts, theory.betas)])
     else:
-        gate, grids = GATE * theory.gate, _coarse_grids(target, box, tolerance, theory, deadline)
+        gate, grids = GATE * theory.gate, _coarse_grids(target, box, tolerance, theory, deadline, conditions)
     for counts, betas in grids:
         head = uniform_head(
-            target, box, counts, betas, gate=gate, input_shape=input_shape, precision=precision, deadline=deadline
+            target,
+            box,
+            counts,
+            betas,
+            gate=gate,
+            input_shape=input_shape,
+            precision=precision,
+            deadline=deadline,
+            conditions=conditions,
         )
         notes = {
             "method": "uniform",
@@ -237,11 +292,18 @@ def uniform_candidates(
             "apriori": theory.to_notes(),
         }
         sampled = samples_needed(box, counts) <= MAX_SAMPLES
-        error = grid_error(target, box, counts, [float(beta) for beta in betas]) if sampled else math.nan
+        error = grid_error(target, box, counts, [float(beta) for beta in betas], conditions) if sampled else math.nan
         yield Candidate(head, error, notes, is_last=counts == theory.counts)
 
 
-def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori, deadline: Deadline) -> Iterator[Grid]:
+def _coarse_grids(
+    target: Target,
+    box: Box,
+    tolerance: Fraction,
+    theory: Apriori,
+    deadline: Deadline,
+    conditions: Sequence[Condition],
+) -> Iterator[Grid]:
     """Grids whose sampled error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
     slopes = _sampled_slopes(target, box)
     last: Grid | None = None
@@ -249,7 +311,7 @@ def _coarse_grids(target: Target, box: Box, tolerance: Fraction, theory: Apriori
         goal = float(tolerance) * (1 - margin)
         best: Grid | None = None
         for sharpness in SHARPNESSES:
-            search = _GridSearch(target, box, goal, tolerance, slopes, sharpness, theory, deadline)
+            search = _GridSearch(target, box, goal, tolerance, slopes, sharpness, theory, deadline, conditions)
             best = search.coarsest(best)
         if best is None or math.prod(best[0]) >= math.prod(theory.counts):
             break
@@ -271,6 +333,7 @@ class _GridSearch:
     sharpness: Fraction
     theory: Apriori
     deadline: Deadline
+    conditions: Sequence[Condition]
 
     def coarsest(self, rival: Grid | None) -> Grid | None:
         """The grid and its inverse temperatures; the rival, if there is one with no more tokens.
@@ -320,7 +383,8 @@ class _GridSearch:
                 f"the uniform construction needs {approximately(math.prod(counts))} tokens or more for this tolerance "
                 f"(the a-priori bound asks for {approximately(self.theory.tokens)}), too many to be held here"
             )
-        return grid_error(self.target, self.box, counts, [float(beta) for beta in self._betas(counts)]) <= self.goal
+        betas = [float(beta) for beta in self._betas(counts)]
+        return grid_error(self.target, self.box, counts, betas, self.conditions) <= self.goal
 
 
 def _sampled_slopes(target: Target, box: Box, per_axis: int = 33) -> FloatArray:

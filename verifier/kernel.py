@@ -545,7 +545,7 @@ class Target:
         self.tokens = ["", *reversed(self.tokens)]
         if condition:
             self.outputs = [[self.expression()]]
-            require(self.nodes[-1].op in CONDITIONS, "target", f"{printable(text)} is no condition")
+            require(self.nodes[self.outputs[0][0]].op in CONDITIONS, "target", f"{printable(text)} is no condition")
         elif self.tokens[-1] != "[":
             self.outputs = [[self.number()]]
         elif self.tokens[-2] != "[":
@@ -680,7 +680,7 @@ class Evaluator(Arithmetic):
     def __init__(self, target: Target, P: int, limits: Limits) -> None:
         """Pair the nodes with their operations; an input has none."""
         super().__init__(P, limits)
-        self.large = 1 << P + limits.magnitude
+        self.target, self.large = target, 1 << P + limits.magnitude
         self.steps = []
         for op, args, value, varies in target.nodes:
             valued = {"number": partial(enclose, value, P), "power": partial(self.power, value)}
@@ -1012,7 +1012,7 @@ def rounded(row: Row, tokens: int, P: int) -> tuple[list[int], int]:
 def excludes(condition: Evaluator, box: Sequence[Interval], value: Interval = (0, 0)) -> bool:
     """Tell whether a condition is proved to be false (or to have another value) on a whole box."""
     try:
-        return condition.enclosures(box, [len(condition.steps) - 1]) == [value]
+        return condition.enclosures(box, condition.target.outputs[0]) == [value]
     except Rejected:
         return False
 

@@ -95,7 +95,9 @@ def climb(
     best = estimate_errors(target, [entry], values, points, conditions)[:, 0]
     for _ in range(rounds):
         tries = np.clip(points[:, None, :] + steps * size, lo, hi)
-        errors = estimate_errors(target, [entry], values, tries.reshape(-1, m), conditions)[:, 0].reshape(len(points), -1)
+        errors = estimate_errors(target, [entry], values, tries.reshape(-1, m), conditions)[:, 0].reshape(
+            len(points), -1
+        )
         choice = errors.argmax(axis=1)
         better = errors[np.arange(len(points)), choice] > best
         points[better] = tries[np.arange(len(points)), choice][better]

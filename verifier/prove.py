@@ -179,7 +179,9 @@ def _sample(statement: Statement, columns: list[_Column]) -> _Worst:
         errors = estimate_errors(statement.target, column.entries, column.head, points, statement.conditions)
         for row, entry in enumerate(column.entries):
             starts = points[np.argsort(-errors[:, row], kind="stable")[:CLIMBERS]]
-            error, point = climb(statement.target, entry, row, column.head, statement.domain, starts, statement.conditions)
+            error, point = climb(
+                statement.target, entry, row, column.head, statement.domain, starts, statement.conditions
+            )
             if error > worst.error:
                 worst = _Worst(error, point, column.number, row)
     return worst
