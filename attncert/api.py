@@ -143,11 +143,11 @@ def certify(
 ) -> Result:
     """Construct a head whose error on the domain is at most the tolerance, prove it, and let the kernel check that.
 
-    target: an expression such as `"sin(2*pi*x)"`; domain: a box such as `"[0,1]^2"`; tolerance: an exact number such as
-    `"0.05"` (a string: a float is refused, since it would not be the number that was written). attention: `"self"`, or
-    `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K and Q; the
-    domain lists the entries row by row, those of K before those of Q. where: conditions such as `"x0**2 + x1**2 <= 1"`; only
-    points that satisfy all of them count. A domain may be a union of boxes, `"[0,1] | [2,3]"`. precision: bits of the emitted weights. apriori:
+    target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`; where:
+    conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact number
+    such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). attention: `"self"`,
+    or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K and Q; the
+    domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted weights. apriori:
     exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that can be proved.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.

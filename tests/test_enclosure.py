@@ -60,8 +60,6 @@ def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return call | infix | infix | extremum | powered | power | where
 
 
-
-
 def _parsed(source: str) -> Target:
     """The target, unless its literal exponents are beyond the limit."""
     try:

@@ -729,9 +729,7 @@ def test_an_enclosure_that_is_none_proves_nothing(lower: float, upper: float, mo
 
 @pytest.mark.parametrize("field", ["keys", "biases", "values", "score_slack", "value_slack", "value_min", "value_max"])
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_a_head_that_is_no_number_proves_nothing(
-    field: str, number: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_head_that_is_no_number_proves_nothing(field: str, number: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paving, "MAX_LEVEL", 3)
     search = search_of(SINE, 0.15)
     old = getattr(search.head, field)
@@ -848,7 +846,9 @@ def test_climbing_never_loses(statement: Statement) -> None:
         starts = points[np.argsort(-errors, kind="stable")[: point.CLIMBERS]]
         error, where = climb(statement.target, r, r, head, statement.domain, starts)
         assert error >= errors.max()
-        assert all(float_down(lo) <= t <= float_up(hi) for t, (lo, hi) in zip(where, statement.domain.sides, strict=True))
+        assert all(
+            float_down(lo) <= t <= float_up(hi) for t, (lo, hi) in zip(where, statement.domain.sides, strict=True)
+        )
         again = estimate_errors(statement.target, [r], row, np.array([where]))[0, 0]
         assert again == pytest.approx(error, rel=1e-12)
 
