@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
+from types import ModuleType
 from typing import Any
 
 from attncert.certificates.claim import SupError, parse_tolerance
@@ -350,3 +352,12 @@ def _decimal(x: Fraction | None, rounding: str) -> str | None:
     context = Context(prec=9, rounding=rounding)
     digits = context.divide(Decimal(x.numerator), Decimal(x.denominator))
     return str(digits.normalize(context)) if digits else "0"
+
+
+class _Room(ModuleType):
+    """The room `attncert.construct` has the name of the function and hides it once it is loaded, so it can be called."""
+
+    __call__ = staticmethod(construct)
+
+
+sys.modules["attncert.construct"].__class__ = _Room

@@ -54,10 +54,11 @@ def attention_of(
     mix: random.Random | None = None,
     sparse: bool = False,
 ) -> SelfAttention:
-    """The head whose output column that selects q has the scores a_i . x + factors_q b_i; keys: m rows, values: d_o rows.
+    """The head whose output column that selects q has the scores a_i . x + factors_q b_i.
 
-    The rows of Z are x, the keys, the biases, the factors (1 unless given) and the values. `mix` multiplies Z by a random
-    unimodular matrix and the weights by its inverse, so that every matrix is full, and the head the same.
+    keys: m rows, values: d_o rows. The rows of Z are x, the keys, the biases, the factors (1 unless given) and the
+    values. `mix` multiplies Z by a random unimodular matrix and the weights by its inverse, so that every matrix is
+    full, and the head the same.
     """
     d, n = shape
     m, tokens, d_o = d * n, len(biases), len(values)
@@ -108,7 +109,10 @@ def statement_of(
     tolerance: Number,
     shape: tuple[int, int] | None = None,
 ) -> Statement:
-    """The claim |target - T| <= tolerance for the head with scores keys . x + biases; keys: m rows, values: d_o rows."""
+    """The claim |target - T| <= tolerance for the head with scores keys . x + biases.
+
+    keys: m rows, values: d_o rows.
+    """
     box = parse_box(domain) if isinstance(domain, str) else domain
     space = InputSpace(shape or (box.dimension, 1))
     head = attention_of(space.shape, keys, biases, values)
@@ -149,22 +153,31 @@ def with_tolerance(statement: Statement, tolerance: Number) -> Statement:
     return replace(statement, claim=SupError(Fraction(tolerance)), spelling=None)
 
 
-def errors_at(statement: Statement, point: Sequence[Fraction]) -> list[mpmath.mpf] | None:
-    """|f - T| of every entry (row by row) at a point, to sixty digits; None where the target has no value."""
+def errors_at(statement: Statement, point: Sequence[Fraction]) -> list[Fraction | None]:
+    """|f - T| of every entry (row by row) at a point; None where the target has no value.
+
+    Computed to sixty digits, of which the last ten are given away: each number is a lower bound.
+    """
     d, n = statement.attention.input_shape
     head = statement.attention([list(point[i * n : (i + 1) * n]) for i in range(d)], precision=BITS)
-    try:
-        values = evaluate_mp(statement.target, point, BITS)
-    except UndefinedTarget:
-        return None
-    with mpmath.workprec(BITS):
-        return [abs(value - entry) for value, entry in zip(values, list(head), strict=True)]
+    errors: list[Fraction | None] = []
+    for slot, entry in zip(statement.target.outputs, list(head), strict=True):
+        try:
+            (value,) = evaluate_mp(replace(statement.target, outputs=(slot,), shape=(1, 1)), point, BITS)
+        except UndefinedTarget:
+            errors.append(None)
+            continue
+        with mpmath.workprec(BITS):
+            error = abs(value - entry) - (1 + abs(value) + abs(entry)) * mpmath.mpf(10) ** -50
+            errors.append(max(exact(error), Fraction(0)))
+    return errors
 
 
 def error_at(statement: Statement, point: Sequence[Fraction]) -> Fraction | None:
-    """The largest error at a point, as the rational that the sixty digits spell."""
+    """The largest error at a point, as `errors_at`; None where an entry of the target has no value."""
     errors = errors_at(statement, point)
-    return None if errors is None else max(map(exact, errors))
+    known = [error for error in errors if error is not None]
+    return max(known) if len(known) == len(errors) else None
 
 
 def exact(x: mpmath.mpf) -> Fraction:
@@ -234,6 +247,7 @@ SIDES = [
     ("99.9", "100.1"),
 ]
 FIXED = ["0", "1/3", "-0.1", "2"]
+POWERS = ["-1", "-2", "0.5", "(1/3)", "-0.5"]
 SMOOTH = ["sin", "cos", "atan", "tanh", "sigmoid", "erf", "exp", "sinh", "cosh"]
 
 
@@ -245,7 +259,7 @@ def random_target(rnd: random.Random, names: Sequence[str], depth: int = 3) -> s
 
     if depth == 0 or rnd.random() < 0.1:
         number = rnd.choice(["0", "1", "2", "0.3", "1/3", "2.5e-1", "pi", "e", "10", ".5"])
-        return rnd.choice(list(names)) if rnd.random() < 0.75 else f"({number})"
+        return rnd.choice(names) if rnd.random() < 0.75 else f"({number})"
     forms: list[tuple[int, Callable[[], str]]] = [
         (6, lambda: f"({part()} {rnd.choice('+-*')} {part()})"),
         (2, lambda: f"-{part()}" if rnd.random() < 0.5 else f"({part()} - ({part()}) / 3)"),
@@ -255,27 +269,18 @@ def random_target(rnd: random.Random, names: Sequence[str], depth: int = 3) -> s
         (2, lambda: f"{rnd.choice(['min', 'max'])}({part()}, {part()})"),
         (1, lambda: f"max({part()}, {part()}, {part()})"),
         (2, lambda: f"({part()})**{rnd.choice(['2', '3', '0', '4', '(6/2)'])}"),
-        (
-            1,
-            lambda: (
-                f"(1 + abs({part()}))**{rnd.choice(['-1', '-2', '0.5', '(1/3)', '-0.5', '(x_)']).replace('x_', rnd.choice(list(names)))}"
-            ),
-        ),
+        (1, lambda: f"(1 + abs({part()}))**{rnd.choice([*POWERS, f'({rnd.choice(names)})'])}"),
         (2, lambda: f"{part()} / (1.5 + {rnd.choice(['sin', 'cos'])}({part()}))"),
         (1, lambda: f"sqrt(abs({part()}))"),
         (1, lambda: f"log(1 + abs({part()}))"),
         (1, lambda: f"tan(atan({part()}))"),
         (1, lambda: f"where({part()} <= {part()}, {part()}, {part()})"),
         (1, lambda: f"where(not {part()} < 0 and ({part()} > 0.2 or 0 < {part()} < 1), {part()}, {part()})"),
-        (1, lambda: _continuous_where(part(), part())),
+        (1, lambda: "where({0} < {1}, {0}, {1})".format(part(), part())),
         (1, lambda: f"{rnd.choice(['sign', 'floor', 'sqrt', 'log', 'tan', '1/'])}({part()})"),
     ]
     weights, makers = zip(*forms, strict=True)
     return rnd.choices(makers, weights)[0]()
-
-
-def _continuous_where(a: str, b: str) -> str:
-    return f"where({a} < {b}, {a}, {b})"
 
 
 def random_box(rnd: random.Random) -> Box:
@@ -284,11 +289,11 @@ def random_box(rnd: random.Random) -> Box:
         lo, hi = rnd.choice(SIDES)
         if rnd.random() < 0.08:
             lo = hi = rnd.choice(FIXED)
-        sides.append((Fraction_(lo), Fraction_(hi)))
+        sides.append((number_of(lo), number_of(hi)))
     return Box(tuple(sides))
 
 
-def Fraction_(text: str) -> Fraction:
+def number_of(text: str) -> Fraction:
     """The number that a domain end spells, hexadecimal included."""
     return parse_box(f"[{text},{text}]").sides[0][0]
 
@@ -343,10 +348,10 @@ def full(matrix: Any) -> list[list[Fraction]]:
     shape, form = matrix.shape, matrix.to_json()
     if "rows" in form:
         rows = [line if isinstance(line, list) else [line] * shape[1] for line in form["rows"]]
-        return [[Fraction_(number) for number in line] for line in rows]
+        return [[number_of(number) for number in line] for line in rows]
     dense = [[Fraction(0)] * shape[1] for _ in range(shape[0])]
     for i, j, number in form["entries"]:
-        dense[i][j] = Fraction_(number)
+        dense[i][j] = number_of(number)
     return dense
 
 

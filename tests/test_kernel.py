@@ -336,6 +336,58 @@ def test_no_bound_below_the_true_error_is_proved(beta: float) -> None:
         assert check(sealed(statement, paving(above, search(statement, above, depth=16)))).verdict == "proved"
 
 
+TARGETS: list[tuple[str, Callable[[Any], Any]]] = [
+    ("sin(5*x) + x/3", lambda t: mpmath.sin(5 * t) + t / 3),
+    ("exp(-x**2)*tanh(3*x)", lambda t: mpmath.exp(-(t**2)) * mpmath.tanh(3 * t)),
+    ("1/(1 + x**2) - erf(x)", lambda t: 1 / (1 + t**2) - mpmath.erf(t)),
+    (
+        "where(x < 1/3, cos(7*x), sqrt(abs(x)))",
+        lambda t: mpmath.cos(7 * t) if t < mpmath.mpf(1) / 3 else mpmath.sqrt(abs(t)),
+    ),
+    ("max(x, 0.3)**1.5 + floor(2*x)/4", lambda t: max(t, mpmath.mpf("0.3")) ** 1.5 + mpmath.floor(2 * t) / 4),
+    ("atan(4*x) - log(2 + x)", lambda t: mpmath.atan(4 * t) - mpmath.log(2 + t)),
+]
+
+
+@pytest.mark.parametrize("seed", range(18))
+def test_what_is_proved_holds_at_samples(seed: int) -> None:
+    """Random weights, bounds around the true error: whatever is accepted is true at every sampled point."""
+    rnd = random.Random(seed)
+    text, function = TARGETS[seed % len(TARGETS)]
+    n = rnd.randrange(2, 7)
+    keys, biases, values = [
+        [str(Fraction(rnd.randrange(-900, 900), rnd.choice([7, 16, 30]))) for _ in range(n)] for _ in "kbv"
+    ]
+    values = [str(Fraction(v) / 40) for v in values]
+    head = uniform_head([(0.0,)] * n, 1.0, [values])
+    head["R"]["rows"][1:3] = [keys, biases]
+    errors = []
+    with mpmath.workdps(30):
+        exact = [
+            [mpmath.mpf(Fraction(v).numerator) / Fraction(v).denominator for v in row] for row in (keys, biases, values)
+        ]
+        for i in range(301):
+            at = mpmath.mpf(i) / 300
+            scores = [a * at + b for a, b in zip(exact[0], exact[1], strict=True)]
+            weights = [mpmath.exp(score - max(scores)) for score in scores]
+            mean = mpmath.fsum(w * v for w, v in zip(weights, exact[2], strict=True)) / mpmath.fsum(weights)
+            errors.append(abs(function(at) - mean))
+        true = Fraction(int(max(errors) * 10**9), 10**9)
+    proved = 0
+    for factor in ("0.9", "0.99", "0.999999", "1.03", "1.1", "1.5"):
+        bound = str(true * Fraction(factor))
+        statement = make_statement(text, UNIT, head, bound)
+        certificate = sealed(statement, paving(bound, uniform_tree(9), silence=rnd.choice([5, 30, 60])))
+        if float(factor) < 1:
+            assert reason(certificate) == "leaf"
+        else:
+            try:
+                proved += check(certificate).verdict == "proved"
+            except kernel.Rejected as rejected:
+                assert rejected.reason == "leaf"  # noqa: PT017
+    assert proved > 0
+
+
 def test_one_wrong_value_is_found() -> None:
     for i in range(16):
         certificate = copy.deepcopy(GOOD)
@@ -358,14 +410,15 @@ def test_values_with_many_digits_are_rounded_to_the_safe_side() -> None:
             assert reason(certificate) == "leaf"
 
 
-def coarse_head(rnd: random.Random, tokens: int) -> Json:
-    """A head of two inputs whose keys and biases are ratios, so that rounding moves all of them."""
+def coarse_head(rnd: random.Random, tokens: int, moved: int) -> Json:
+    """A head of two inputs whose keys (moved & 1) and biases (moved & 2) are ratios that rounding moves."""
 
-    def ratios() -> list[str]:
-        return [f"{rnd.randrange(-60, 60)}/{rnd.choice([3, 7, 11, 13])}" for _ in range(tokens)]
+    def ratios(bit: int) -> list[str]:
+        divisors = [3, 7, 11, 13] if moved & bit else [1, 2]
+        return [f"{rnd.randrange(-60, 60)}/{rnd.choice(divisors)}" for _ in range(tokens)]
 
-    head = uniform_head([(0.0, 0.0)] * tokens, 1.0, [ratios()])
-    head["R"]["rows"][2:5] = [ratios(), ratios(), ratios()]
+    head = uniform_head([(0.0, 0.0)] * tokens, 1.0, [ratios(1)])
+    head["R"]["rows"][2:5] = [ratios(1), ratios(1), ratios(2)]
     return head
 
 
@@ -373,7 +426,7 @@ def coarse_head(rnd: random.Random, tokens: int) -> Json:
 def test_score_differences_contain_the_exact_ones(seed: int) -> None:
     rnd = random.Random(seed)
     P, tokens = 32, 6
-    statement = make_statement("x0 + x1", [["-5/7", "4"], ["1/3", "2"]], coarse_head(rnd, tokens), "100")
+    statement = make_statement("x0 + x1", [["-5/7", "4"], ["1/3", "2"]], coarse_head(rnd, tokens, seed % 4), "100")
     head = kernel.Head(statement["attention"], statement["domain"], kernel.Reader(kernel.Limits()))
     target = kernel.Target(statement["target"], head.inputs, kernel.Limits())
     proof = kernel.Paving(head, target, 0, Fraction(1), P, 1000)
@@ -422,7 +475,7 @@ def test_the_least_sum_is_below_the_exact_one_and_close(seed: int) -> None:
             assert bound <= exact
             if bound < 0:
                 assert exact - bound < 2 ** (P + 10) * mpmath.fsum(
-                    abs(v) * mpmath.exp(d) / 2**P for v, d in zip(c, ends)
+                    abs(v) * mpmath.exp(d) / 2**P for v, d in zip(c, ends, strict=True)
                 )
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from attncert.certificates.interval import down, up
+from attncert.verifier.boxes import EXP_ERROR
 from attncert.verifier.head import UNIT, FloatArray
-from attncert.verifier.paving import EXP_ERROR
 
 LARGEST_EXPONENT = 300.0
 """Beyond this upper end of a score difference the hull of the values is taken instead: no exponential overflows."""
@@ -50,9 +50,8 @@ def _padded_hull(
     """The hull for boxes padded to one width; all arguments are (boxes, width)."""
     n = values.shape[1]
     order = np.argsort(np.where(present, values, np.inf), axis=1, kind="stable")
-    values, centre, radius, present = (
-        np.take_along_axis(array, order, axis=1) for array in (values, centre, radius, present)
-    )
+    values, centre, radius = (np.take_along_axis(array, order, axis=1) for array in (values, centre, radius))
+    present = np.take_along_axis(present, order, axis=1)
     small = np.where(present, np.exp(centre - radius) * (1 - EXP_ERROR), 0.0)
     large = np.where(present, np.exp(centre + radius) * (1 + EXP_ERROR), 0.0)
     least = values[:, 0]

@@ -846,7 +846,8 @@ class Reader:
 
     def domain(self, value: Any, entries: int) -> list[Side]:
         """Return the sides of the box."""
-        box = fields_of(value, "statement.domain", "box", *(["where"] if "where" in value else []))[0]
+        names = ("box", "where") if "where" in typed(value, dict, "statement.domain") else ("box",)
+        box, *_ = fields_of(value, "statement.domain", *names)
         fits = len(typed(box, list, "statement.domain.box")) == entries
         require(fits, "shape", f"statement.domain.box: {len(box)} sides for {entries} entries of the input")
         sides = []
@@ -924,7 +925,8 @@ class Head:
         for letter, _, linear, constant in parts:
             shape = self.inputs[letter]
             before = 0 if letter != "Q" else len(self.box) - shape[0] * shape[1]
-            embedded.append(self.embedded(reader, fields[linear], fields[constant], f"{where}.{linear}", shape, before))
+            matrices = fields[linear], f"{where}.{linear}", fields[constant], f"{where}.{constant}"
+            embedded.append(self.embedded(reader, *matrices, shape, before))
         Z, Y = embedded[0], embedded[-1]
         self.tokens, width = fields[parts[0][3]]["shape"][1], fields[parts[-1][3]]["shape"][1]
         keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[ONE]))
@@ -936,10 +938,12 @@ class Head:
         for k, form in forms.items():
             require(all(map(vanishes, form)), "unsupported", f"{where}: values depend on entry {k} of the input")
 
-    def embedded(self, reader: Reader, terms: Any, R: Any, where: str, shape: tuple[int, int], before: int) -> Forms:
+    def embedded(
+        self, reader: Reader, terms: Any, where: str, R: Any, where_R: str, shape: tuple[int, int], before: int
+    ) -> Forms:
         """Read Z = sum of P X Q + R for the input X whose entries follow `before` others; fixed entries join R."""
         d, n = shape
-        Z: Forms = {ONE: reader.matrix(R, f"{where}.R")}
+        Z: Forms = {ONE: reader.matrix(R, where_R)}
         height, width = R["shape"]
         linear = []
         for h, term in enumerate(typed(terms, list, where)):

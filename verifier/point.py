@@ -15,8 +15,8 @@ from attncert.certificates.enclosure import enclose
 from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.interval import down, up
 from attncert.certificates.target import Target
+from attncert.verifier.boxes import EXP_ERROR
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
-from attncert.verifier.paving import EXP_ERROR
 
 SAMPLE_WORK = 1 << 21
 """Points times tokens that are spent on looking for a violation before a proof is tried."""
