@@ -16,20 +16,23 @@ from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
-from attncert.certificates.claim import SupError, parse_tolerance
+from attncert.certificates.claim import LpError, SupError, error_claim, parse_indicator, parse_tolerance
 from attncert.certificates.condition import Condition, parse_condition
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
-from attncert.certificates.evidence import Counterexample, Paving
+from attncert.certificates.evidence import Counterexample, Integral, Paving
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
+from attncert.construct.indicator import indicator_candidates
+from attncert.construct.lp import lp_candidates
 from attncert.construct.uniform import Candidate, uniform_candidates
 from attncert.verifier import kernel
-from attncert.verifier.paving import Progress
-from attncert.verifier.prove import Outcome
+from attncert.verifier.boxes import Progress
+from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import verify as search_evidence
+from attncert.verifier.singular import require_integrable
 
 ProgressCallback = Callable[[Progress], None]
 
@@ -37,6 +40,9 @@ METHODS = ("auto", "uniform")
 PRECISION_RANGE = (24, 100_000)
 FLOAT_RANGE = (Fraction(1, 10**100), Fraction(10**100))
 """Tolerances and sizes whose squares and ratios the floating-point search can represent."""
+
+MAX_POWER = 1000
+"""Greatest p of an L_p norm."""
 
 
 class Certificate(Document):
@@ -60,8 +66,8 @@ class Result:
     """An answer about one claim.
 
     verdict: `proved` (the kernel re-proved the claim), `verified` (the verifier did, the kernel was not asked),
-    `refuted` (a violation was proved at `point`), `undecided`. error_lower and error_upper enclose the largest error,
-    as decimal strings rounded outward; None where nothing is known. boxes counts those examined by the verifier.
+    `refuted` (a violation was proved, in the sup norm at `point`), `undecided`. error_lower and error_upper enclose the
+    norm of the error (or the measure of the layer), as decimal strings rounded outward; None where nothing is known. boxes counts those examined by the verifier.
     """
 
     verdict: str
@@ -147,7 +153,8 @@ def certify(
 
     target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`; where:
     conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact number
-    such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). attention: `"self"`,
+    such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). norm: `"inf"`, or
+    p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention: `"self"`,
     or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K and Q; the
     domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted weights. apriori:
     exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that can be proved.
@@ -157,14 +164,73 @@ def certify(
     if proof != "paving":
         raise InputError(f"unknown proof {proof!r}; this version knows: paving")
     request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision)
-    started = time.monotonic()
     deadline = Deadline.after(budget)
+    candidates = request.candidates(apriori, deadline)
+    return _first_proved(candidates, request.certificate, deadline, jobs=jobs, check=check, progress=progress)
+
+
+def certify_indicator(
+    *,
+    domain: str,
+    grid: str | Sequence[int],
+    delta: str | Fraction,
+    measure: str | Fraction,
+    where: Sequence[str] = (),
+    precision: int = 106,
+    budget: float | None = None,
+    jobs: int = 1,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Construct a head for a uniform partition, prove that its softmax is nearly an indicator, and let the kernel check.
+
+    The partition has the cells of `grid`, such as `"8x8"`; the values of the head are the numbers of the regions. It is
+    about as little sharp as it can be, so that outside a set of at most the given measure the softmax column differs
+    by at most delta, in the 1-norm, from the one-hot vector of the region. delta and measure are exact numbers in
+    strings, or Fractions. Other arguments as for `certify`; in the result error_upper bounds the measure of the layer.
+
+    Raises InputError (a ValueError), with one clear line, for input that makes no claim.
+    """
+    box, members = parse_domain(domain)
+    space = InputSpace((box.dimension, 1))
+    if len(members) > 1:
+        where = (union_condition(members, space.variable_name), *where)
+    if isinstance(delta, float) or isinstance(measure, float):
+        raise InvalidClaim("give delta and measure as strings such as '0.05', or Fractions: a float is not exact")
+    claim = parse_indicator(str(delta), str(measure))
+    _require_range(box, precision)
+    if claim.delta < FLOAT_RANGE[0] or not FLOAT_RANGE[0] <= claim.measure <= FLOAT_RANGE[1]:
+        raise InvalidClaim("delta and the measure must lie between 1e-100 and 1e100")
+    if any(lo == hi for lo, hi in box.sides):
+        raise InvalidDomain("a measure needs a domain whose sides all have positive length")
+    counts = _grid(grid, box.dimension)
+    conditions = tuple(parse_condition(condition, space) for condition in where)
+    deadline = Deadline.after(budget)
+
+    def certificate(candidate: Candidate) -> Certificate:
+        return Certificate(Statement(None, box, candidate.attention, claim, conditions), None, candidate.notes)
+
+    candidates = indicator_candidates(space, box, counts, claim, precision=precision, conditions=conditions)
+    return _first_proved(candidates, certificate, deadline, jobs=jobs, check=check, progress=progress)
+
+
+def _first_proved(
+    candidates: Iterator[Candidate],
+    certificate: Callable[[Candidate], Certificate],
+    deadline: Deadline,
+    *,
+    jobs: int,
+    check: bool,
+    progress: ProgressCallback | None,
+) -> Result:
+    """The result of the first candidate whose claim is proved, else the best."""
+    started = time.monotonic()
     boxes = 0
     best = _NOTHING
     try:
-        for candidate in request.candidates(apriori, deadline):
+        for candidate in candidates:
             result = _verify(
-                request.certificate(candidate),
+                certificate(candidate),
                 deadline=deadline,
                 jobs=jobs,
                 check=check,
@@ -188,12 +254,23 @@ class _Request:
 
     target: Target
     box: Box
-    claim: SupError
+    claim: SupError | LpError
     space: InputSpace
     conditions: tuple[Condition, ...]
     precision: int
 
     def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
+        if isinstance(self.claim, LpError):
+            return lp_candidates(
+                self.target,
+                self.box,
+                self.claim,
+                input_shape=self.space.shape,
+                precision=self.precision,
+                apriori_only=apriori,
+                deadline=deadline,
+                conditions=self.conditions,
+            )
         return uniform_candidates(
             self.target,
             self.box,
@@ -225,23 +302,44 @@ def _request(
     space = _input_space(target, box, attention, shape)
     if len(members) > 1:
         where = (union_condition(members, space.variable_name), *where)
-    if norm != "inf":
-        raise InvalidClaim(f"unknown norm {norm!r}; this version knows: inf")
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; this version knows: {', '.join(METHODS)}")
-    if not PRECISION_RANGE[0] <= precision <= PRECISION_RANGE[1]:
-        raise InputError(f"the precision must lie between {PRECISION_RANGE[0]} and {PRECISION_RANGE[1]} bits")
+    _require_range(box, precision)
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
-    claim = SupError(parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
+    claim = error_claim(norm, parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
+    if isinstance(claim, LpError):
+        if claim.power > MAX_POWER:
+            raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
+        if any(lo == hi for lo, hi in box.sides):
+            raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
     if not FLOAT_RANGE[0] <= claim.tolerance <= FLOAT_RANGE[1]:
         raise InvalidClaim("the tolerance must lie between 1e-100 and 1e100")
+    conditions = tuple(parse_condition(condition, space) for condition in where)
+    parsed = parse_target(target, space)
+    if isinstance(claim, LpError):
+        require_integrable(parsed, box, claim.power, conditions)
+    return _Request(parsed, box, claim, space, conditions, precision)
+
+
+def _require_range(box: Box, precision: int) -> None:
+    """Refuse numbers that the floating-point search cannot represent."""
+    if not PRECISION_RANGE[0] <= precision <= PRECISION_RANGE[1]:
+        raise InputError(f"the precision must lie between {PRECISION_RANGE[0]} and {PRECISION_RANGE[1]} bits")
     if any(max(abs(lo), abs(hi)) > FLOAT_RANGE[1] for lo, hi in box.sides):
         raise InvalidDomain("the ends of the domain must lie between -1e100 and 1e100")
     if any(0 < hi - lo < FLOAT_RANGE[0] for lo, hi in box.sides):
         raise InvalidDomain("a side of the domain must be a point or at least 1e-100 long")
-    conditions = tuple(parse_condition(condition, space) for condition in where)
-    return _Request(parse_target(target, space), box, claim, space, conditions, precision)
+
+
+def _grid(grid: str | Sequence[int], dimension: int) -> tuple[int, ...]:
+    """The cells for each side: `8x8`, or the numbers."""
+    parts = [part.strip() for part in re.split("[xX]", grid)] if isinstance(grid, str) else [str(n) for n in grid]
+    if not parts or not all(re.fullmatch("[1-9][0-9]{0,8}", part) for part in parts):
+        raise InputError(f"the grid {grid!r} is not of the form 8x8: a positive number of cells for each side")
+    if len(parts) != dimension:
+        raise InputError(f"the grid {grid!r} gives {len(parts)} numbers, but the domain has {dimension} sides")
+    return tuple(map(int, parts))
 
 
 def _input_space(target: str, box: Box, attention: str, shape: str | None) -> InputSpace:
@@ -315,10 +413,14 @@ def _ask_kernel(certificate: Certificate, outcome: Outcome) -> tuple[str, str]:
 
 def _result(certificate: Certificate, outcome: Outcome, verdict: str, detail: str, seconds: float) -> Result:
     evidence = certificate.evidence
-    upper = evidence.bound if isinstance(evidence, Paving) else _fraction(outcome.error_upper)
+    lower, upper = _fraction(outcome.error_lower), _fraction(outcome.error_upper)
+    if isinstance(evidence, Paving):
+        upper = evidence.bound
+    elif isinstance(evidence, Integral):
+        lower, upper = evidence.lower, evidence.upper
     return Result(
         verdict=verdict,
-        error_lower=_decimal(_fraction(outcome.error_lower), ROUND_FLOOR),
+        error_lower=_decimal(lower, ROUND_FLOOR),
         error_upper=_decimal(upper, ROUND_CEILING),
         tokens=outcome.tokens,
         boxes=outcome.boxes,

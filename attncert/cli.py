@@ -158,20 +158,18 @@ def _examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
-def _strip(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    return value.strip()
+def _strip(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else value.strip()
 
 
 _option = functools.partial(click.option, show_default=True)
 
 statement_options = _together(
-    click.argument("target", callback=_strip),
     _option("--domain", metavar="BOX", required=True, help='Where: "[0,1]", "[0,1]^2", "[-1,1]x[0,2]"; exact ends.'),
     _option(
         "--tol",
         "tolerance",
         metavar="EPS",
-        required=True,
         help="The error to certify, an exact number such as 0.05 or 1/20.",
     ),
     _option("--norm", metavar="inf|P", default="inf", help="Sup norm, or L_p with 1 <= P < inf."),
@@ -255,24 +253,34 @@ def cli(context: click.Context) -> None:
     cls=StatementCommand,
     epilog=_examples(
         'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o sin.json',
+        'attncert certify "sign(x - 1/3)" --domain "[-1,1]" --tol 0.01 --norm 1 -o jump.json',
+        'attncert certify --claim indicator --grid 8x8 --domain "[0,1]^2" --delta 0.001 --measure 0.1 -o cells.json',
         'attncert certify "x0*x1" --domain "[0,1]^2" --tol 1/10 -o product.json.gz --json',
     ),
 )
+@click.argument("target", required=False, callback=_strip)
 @statement_options
+@_option("--claim", type=click.Choice(["error", "indicator"]), default="error", help="What to claim.")
+@click.option("--grid", metavar="NxN", help="For --claim indicator: the cells of the partition along each side.")
+@click.option("--delta", metavar="D", help="For --claim indicator: how far the softmax may be from one-hot.")
+@click.option("--measure", metavar="MU", help="For --claim indicator: the measure of the set where it may be farther.")
 @_option("--proof", metavar="NAME", default="paving", help="How to prove.")
 @proof_options
 @output_file
 @output_options
-def certify(output: Path, force: bool, as_json: bool, **request: Any) -> int:
-    """Construct a head for TARGET and prove its error.
+def certify(output: Path, force: bool, as_json: bool, claim: str, **request: Any) -> int:
+    """Construct a head for TARGET and prove its error; or, with --claim indicator and no TARGET, a head whose softmax
+    is nearly the indicator of the cells of a grid.
 
     Writes a certificate when the claim is proved, or refuted; nothing when it is undecided.
     """
+    request = _request_for(claim, request)
     _refuse_output(output, force)
     from attncert import api
 
     with _progress_bar() as progress:
-        result = api.certify(**request, progress=progress)
+        certify = api.certify_indicator if claim == "indicator" else api.certify
+        result = certify(**request, progress=progress)
     return _conclude(result, output, force, as_json)
 
 
@@ -280,11 +288,13 @@ def certify(output: Path, force: bool, as_json: bool, **request: Any) -> int:
     cls=StatementCommand,
     epilog=_examples('attncert construct "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o weights.json'),
 )
+@click.argument("target", callback=_strip)
 @statement_options
 @output_file
 @output_options
 def construct(output: Path, force: bool, as_json: bool, **request: Any) -> int:
     """Construct a head for TARGET: the weights and the claim, without evidence."""
+    _require_options(request, "error", "tolerance")
     _refuse_output(output, force)
     from attncert import api
 
@@ -372,6 +382,32 @@ def completion(shell: str) -> int:
         raise click.ClickException(f"no completion for {shell}")
     click.echo(script(cli, {}, "attncert", COMPLETION_VARIABLE).source())
     return PROVED
+
+
+_FLAGS = {"target": "TARGET", "tolerance": "--tol"}
+_ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "apriori", "proof")
+_INDICATOR_ONLY = ("grid", "delta", "measure")
+
+
+def _request_for(claim: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that belong to the claim; raises a usage error for one that is missing or out of place."""
+    needed, alien = (("target", "tolerance"), _INDICATOR_ONLY) if claim == "error" else (_INDICATOR_ONLY, _ERROR_ONLY)
+    _require_options(request, claim, *needed)
+    context = click.get_current_context()
+    for name in alien:
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT and request[name] is not None:
+            raise click.UsageError(f"{_FLAGS.get(name, f'--{name}')} does not go with --claim {claim}", context)
+    return {name: value for name, value in request.items() if name not in alien}
+
+
+def _require_options(request: dict[str, Any], claim: str, *names: str) -> None:
+    """Raise a usage error unless all were given."""
+    for name in names:
+        if request[name] is None:
+            flag = _FLAGS.get(name, f"--{name}")
+            what = "argument" if name == "target" else "option"
+            end = "" if claim == "error" else " (needed for --claim indicator)"
+            raise click.UsageError(f"Missing {what} '{flag}'{end}.", click.get_current_context())
 
 
 # --- results and files -----------------------------------------------------------------------------------------------

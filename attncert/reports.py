@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from attncert.api import Certificate, Result
+    from attncert.certificates.claim import Claim
     from attncert.certificates.evidence import Evidence
 
 LONGEST = 300
@@ -59,7 +60,7 @@ def result_json(result: Result, file: str | None) -> dict[str, object]:
 def result_text(result: Result, file: str | None) -> str:
     """The verdict and what is known, for people."""
     rows: list[tuple[str, object]] = [
-        ("error", enclosure(result.error_lower, result.error_upper)),
+        ("layer" if _is_indicator(result) else "error", enclosure(result.error_lower, result.error_upper)),
         ("a priori", apriori_text(result.notes.get("apriori"))),
         ("method", result.notes.get("method")),
         ("tokens", f"{result.tokens:,}"),
@@ -70,6 +71,10 @@ def result_text(result: Result, file: str | None) -> str:
         ("file", file),
     ]
     return f"{result.verdict}: {one_line(result.detail)}\n{table(rows)}"
+
+
+def _is_indicator(result: Result) -> bool:
+    return result.certificate is not None and result.certificate.statement.target is None
 
 
 def enclosure(lower: str | None, upper: str | None) -> str | None:
@@ -87,7 +92,7 @@ def apriori_text(apriori: object) -> str | None:
     """What the theory promises before any verification: the bound and what it asks for."""
     if not isinstance(apriori, Mapping):
         return None
-    names = ("bound", "tokens", "beta", "lipschitz", "sup")
+    names = ("norm", "bound", "tokens", "beta", "lipschitz", "sup")
     return ", ".join(f"{name} {apriori[name]}" for name in names if name in apriori)
 
 
@@ -104,24 +109,31 @@ def check_text(outcome: Mapping[str, object]) -> str:
 
 def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
     """The object that `show --json` prints: what the certificate says. Loading it compared the digest."""
-    from attncert.certificates.evidence import Counterexample, Paving
+    from attncert.certificates.evidence import Counterexample, Integral, Paving
     from attncert.certificates.numbers import format_exact
 
     statement, evidence = certificate.statement, certificate.evidence
+    claim = statement.claim.to_json()
+    bounds = evidence if isinstance(evidence, Integral) else None
     return {
         "file": file,
         "checked": False,
-        "target": statement.target.source,
+        "target": None if statement.target is None else statement.target.source,
         "domain": str(statement.domain),
         "attention": statement.attention.kind,
         "input_shapes": [list(shape) for shape in statement.attention.input_shapes],
         "output_shape": list(statement.attention.output_shape),
         "tokens": statement.attention.tokens,
-        "norm": "inf",
-        "tolerance": format_exact(statement.claim.tolerance),
+        "claim": claim["kind"],
+        "norm": claim.get("norm"),
+        "tolerance": claim.get("tolerance"),
+        "delta": claim.get("delta"),
+        "measure": claim.get("measure"),
         "evidence": None if evidence is None else evidence.kind,
         "bound": format_exact(evidence.bound) if isinstance(evidence, Paving) else None,
-        "leaves": evidence.leaves if isinstance(evidence, Paving) else None,
+        "lower": None if bounds is None else format_exact(bounds.lower),
+        "upper": None if bounds is None else format_exact(bounds.upper),
+        "leaves": None if evidence is None or isinstance(evidence, Counterexample) else evidence.leaves,
         "point": list(map(format_exact, evidence.point)) if isinstance(evidence, Counterexample) else None,
         "statement_sha256": certificate.statement_sha256,
         "digest_matches": True,
@@ -136,14 +148,14 @@ def certificate_text(certificate: Certificate, file: str) -> str:
     shapes = [f"{rows} x {columns}" for rows, columns in (*head.input_shapes, head.output_shape)]
     made = (f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision") if name in notes)
     rows: list[tuple[str, object]] = [
-        ("target", statement.target.source),
+        ("target", None if statement.target is None else statement.target.source),
         ("domain", statement.domain),
         (
             "head",
             f"{head.kind}-attention, {head.tokens:,} tokens, input {' and '.join(shapes[:-1])}, output {shapes[-1]}",
         ),
         ("made by", ", ".join(made) or None),
-        ("claim", f"|target - head| <= {spell(statement.claim.tolerance)} everywhere on the domain"),
+        ("claim", claim_text(statement.claim)),
         ("evidence", _evidence_text(certificate.evidence)),
         ("a priori", apriori_text(notes.get("apriori"))),
         ("statement", f"{certificate.statement_sha256} (the digest matches)"),
@@ -151,14 +163,38 @@ def certificate_text(certificate: Certificate, file: str) -> str:
     return f"{one_line(file)}: not checked; run `attncert check` on it\n{table(rows)}"
 
 
+def claim_text(claim: Claim) -> str:
+    """What is claimed, in a line."""
+    from attncert.certificates.claim import LpError, SupError
+
+    match claim:
+        case SupError():
+            return f"|target - head| <= {spell(claim.tolerance)} everywhere on the domain"
+        case LpError():
+            return (
+                f"the L_{spell(claim.power)} norm of target - head over the domain is at most {spell(claim.tolerance)}"
+            )
+        case _:
+            return (
+                f"the softmax is within {spell(claim.delta)} of the one-hot vector of the best token, outside a set of "
+                f"measure {spell(claim.measure)}"
+            )
+
+
 def _evidence_text(evidence: Evidence | None) -> str:
-    from attncert.certificates.evidence import Counterexample, Paving
+    from attncert.certificates.evidence import Counterexample, Integral, Layers, Paving
 
     match evidence:
         case None:
             return "none: the claim is stated without proof"
         case Paving():
             return f"paving of {evidence.leaves:,} boxes for the bound {spell(evidence.bound)}"
+        case Integral():
+            bounds = f"the norm lies between {spell(evidence.lower)} and {spell(evidence.upper)}"
+            return f"integral over {evidence.leaves:,} boxes: {bounds}"
+        case Layers():
+            layer = sum(tree.count("!") for tree in evidence.trees)
+            return f"paving of {evidence.leaves:,} boxes, {layer:,} of them in the layer"
         case Counterexample():
             return f"counterexample at ({', '.join(map(spell, evidence.point))})"
 

@@ -37,6 +37,11 @@ def enclose(target: Target, lo: FloatArray, hi: FloatArray) -> tuple[FloatArray,
     return flo, fhi
 
 
+def interval_algebra(lo: FloatArray, hi: FloatArray) -> object:
+    """The algebra of intervals over the boxes [lo, hi], each (boxes, m), for callers that run a tape themselves."""
+    return _Values(lo, hi)
+
+
 def enclose_gradient(
     target: Target, lo: FloatArray, hi: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

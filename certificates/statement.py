@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from attncert.certificates.attention import Attention, attention_from_json
-from attncert.certificates.claim import SupError, claim_from_json
+from attncert.certificates.claim import Claim, Indicator, SupError, claim_from_json
 from attncert.certificates.condition import Condition, parse_condition
 from attncert.certificates.domain import Box, box_from_json
-from attncert.certificates.errors import InvalidAttention, InvalidCertificate, InvalidDomain
+from attncert.certificates.errors import InvalidAttention, InvalidCertificate, InvalidClaim, InvalidDomain
 from attncert.certificates.target import InputSpace, Target, parse_target
 
 
@@ -24,26 +24,43 @@ def canonical(value: object) -> str:
 class Statement:
     """What is claimed, on the points of the box that satisfy all conditions.
 
+    `target` is None in a claim of kind `indicator`, and only there.
     `spelling` keeps the canonical text of a statement that was read from a file.
     """
 
-    target: Target
+    target: Target | None
     domain: Box
     attention: Attention
-    claim: SupError
+    claim: Claim
     conditions: tuple[Condition, ...] = ()
     spelling: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse parts that do not fit together (InvalidDomain, InvalidAttention)."""
+        """Refuse parts that do not fit together (InvalidDomain, InvalidAttention, InvalidClaim)."""
         shapes = self.attention.input_shapes
         if self.domain.dimension != sum(d * n for d, n in shapes):
             inputs = " and ".join(f"{d} x {n}" for d, n in shapes)
             raise InvalidDomain(f"the domain has {self.domain.dimension} sides, but the input has {inputs} entries")
-        if self.target.shape != self.attention.output_shape:
+        if (self.target is None) != isinstance(self.claim, Indicator):
+            raise InvalidClaim("a claim of kind 'indicator' has no target, every other has one")
+        if not isinstance(self.claim, SupError) and any(lo == hi for lo, hi in self.domain.sides):
+            raise InvalidDomain("a claim about an L_p norm or a measure needs sides of positive length")
+        if self.target is not None and self.target.shape != self.attention.output_shape:
             raise InvalidAttention(
                 f"the target has shape {self.target.shape}, but the head's output has {self.attention.output_shape}"
             )
+
+    @property
+    def function(self) -> Target:
+        """The target of a claim that has one."""
+        if self.target is None:
+            raise InvalidClaim("a claim of kind 'indicator' has no target")
+        return self.target
+
+    @property
+    def space(self) -> InputSpace:
+        """The entries of the input."""
+        return InputSpace(*self.attention.input_shapes)
 
     @cached_property
     def text(self) -> str:
@@ -54,7 +71,7 @@ class Statement:
         domain = self.domain.to_json()
         if self.conditions:
             domain["where"] = [condition.source for condition in self.conditions]
-        return canonical({"target": self.target.source, "domain": domain, **parts})
+        return canonical({"target": None if self.target is None else self.target.source, "domain": domain, **parts})
 
     @property
     def sha256(self) -> str:
@@ -66,8 +83,9 @@ def statement_from_json(value: object) -> Statement:
     """Read the `statement` object of a certificate; raises InputError with the reason."""
     if not isinstance(value, dict) or set(value) != {"target", "domain", "attention", "claim"}:
         raise InvalidCertificate("a statement has the keys target, domain, attention and claim")
-    if not isinstance(value["target"], str):
-        raise InvalidCertificate("the target of a statement is a string")
+    source = value["target"]
+    if source is not None and not isinstance(source, str):
+        raise InvalidCertificate("the target of a statement is a string, or null in a claim of kind 'indicator'")
     attention = attention_from_json(value["attention"])
     space = InputSpace(*attention.input_shapes)
     domain = value["domain"]
@@ -77,7 +95,7 @@ def statement_from_json(value: object) -> Statement:
     if not isinstance(conditions, list) or not all(isinstance(condition, str) for condition in conditions):
         raise InvalidCertificate('the "where" of a domain is a list of conditions')
     return Statement(
-        target=parse_target(value["target"], space),
+        target=None if source is None else parse_target(source, space),
         domain=box_from_json(domain),
         conditions=tuple(parse_condition(condition, space) for condition in conditions),
         attention=attention,

@@ -22,6 +22,7 @@ from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.target import Target
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 MAX_SAMPLES = 40_000_000
@@ -61,19 +62,76 @@ def grid_error(
     """
     if samples_needed(box, counts) > MAX_SAMPLES:
         raise TooLarge(f"a grid of {float(math.prod(counts)):.2g} tokens is too fine to be sampled")
-    offsets = _offsets(box, counts)
+    head = np.nan_to_num(_on_product(partial(evaluate_float, target), _ticks(box, counts))).reshape(*counts, -1)
+    error = lattice_errors(target, box, counts, beta, head, _offsets(box, counts), conditions)
+    return float(np.nanmax(error, initial=0.0))
+
+
+def lattice_errors(
+    target: Target,
+    box: Box,
+    counts: Sequence[int],
+    beta: float | Sequence[float],
+    values: FloatArray,
+    offsets: Sequence[FloatArray],
+    conditions: Sequence[Condition] = (),
+) -> FloatArray:
+    """|f - T| on the points of the lattice where the conditions hold, (points, outputs); NaN where f has no value.
+
+    values: (*counts, outputs), those of the tokens; offsets: for each side the places in a cell.
+    """
     betas = np.broadcast_to(beta, len(counts))
-    lo = np.array([float(lo) for lo, _ in box.sides])
-    spacing = np.array([float(hi - lo) / n for n, (lo, hi) in zip(counts, box.sides, strict=True)])
-    centres = [lo[k] + spacing[k] * (np.arange(n) + 0.5) for k, n in enumerate(counts)]
-    lattice = [np.add.outer(c, o * h).ravel() for c, o, h in zip(centres, offsets, spacing, strict=True)]
-    head = np.nan_to_num(_on_product(partial(evaluate_float, target), centres)).reshape(*counts, -1)
+    spacing = [float(hi - lo) / n for n, (lo, hi) in zip(counts, box.sides, strict=True)]
+    head = values
     for k, n in enumerate(counts):
         head = _contract(head, k, _softmax_band(n, offsets[k], betas[k] * spacing[k] ** 2))
-    error = np.abs(_on_product(partial(evaluate_float, target), lattice) - head.reshape(-1, head.shape[-1]))
+    lattice = _ticks(box, counts, offsets)
+    error: FloatArray = np.abs(_on_product(partial(evaluate_float, target), lattice) - head.reshape(-1, head.shape[-1]))
+    return error[_on_product(partial(estimate_inside, conditions), lattice)] if conditions else error
+
+
+def cell_means(
+    target: Target,
+    box: Box,
+    counts: Sequence[int],
+    offsets: Sequence[FloatArray],
+    conditions: Sequence[Condition] = (),
+) -> FloatArray:
+    """The mean of f over the lattice points of each cell, (*counts, outputs), leaving out points outside the domain
+    and those where f has no value; 0 where none is left.
+    """
+    lattice = _ticks(box, counts, offsets)
+    values = _on_product(partial(evaluate_float, target), lattice)
     if conditions:
-        error = error[_on_product(partial(estimate_inside, conditions), lattice)]
-    return float(np.nanmax(error, initial=0.0))
+        values[~_on_product(partial(estimate_inside, conditions), lattice)] = np.nan
+    split = [size for n, places in zip(counts, offsets, strict=True) for size in (n, len(places))]
+    cells = values.reshape(*split, -1)
+    known, within = np.isfinite(cells), tuple(range(1, 2 * len(counts), 2))
+    means: FloatArray = np.where(known, cells, 0.0).sum(axis=within) / np.maximum(known.sum(axis=within), 1)
+    return means
+
+
+def sampled_inside(
+    box: Box, counts: Sequence[int], offsets: Sequence[FloatArray], conditions: Sequence[Condition]
+) -> BoolArray | None:
+    """Which points of the lattice seem to lie in the domain; None without conditions."""
+    return _on_product(partial(estimate_inside, conditions), _ticks(box, counts, offsets)) if conditions else None
+
+
+def best_weights(count: int, offsets: FloatArray, sharpness: float) -> FloatArray:
+    """The largest softmax weight at each point of one axis, (count * offsets,); sharpness is beta h^2."""
+    weights: FloatArray = _softmax_band(count, offsets, sharpness)[1].max(axis=2).ravel()
+    return weights
+
+
+def _ticks(box: Box, counts: Sequence[int], offsets: Sequence[FloatArray] | None = None) -> list[FloatArray]:
+    """The coordinates of the lattice for each side; the centres of the cells without offsets."""
+    places = offsets or [np.zeros(1)] * len(counts)
+    ticks = []
+    for n, (lo, hi), offset in zip(counts, box.sides, places, strict=True):
+        spacing = float(hi - lo) / n
+        ticks.append(np.add.outer(float(lo) + spacing * (np.arange(n) + 0.5), offset * spacing).ravel())
+    return ticks
 
 
 def _offsets(box: Box, counts: Sequence[int]) -> list[FloatArray]:

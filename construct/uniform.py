@@ -27,9 +27,10 @@ tolerance then pays for both tails: beta as above with 8 in place of 4, and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from itertools import compress, product
 from typing import Any
 
@@ -45,7 +46,7 @@ from attncert.certificates.errors import InvalidDomain, TooLarge, UndefinedTarge
 from attncert.certificates.evaluate import evaluate_float, evaluate_mp
 from attncert.certificates.matrix import Row
 from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction
-from attncert.certificates.target import Target
+from attncert.certificates.target import InputSpace, Target
 from attncert.construct.continuity import Regularity, radius_for, regularity
 from attncert.construct.embedding import embed
 from attncert.construct.estimate import MAX_SAMPLES, grid_error, samples_needed
@@ -92,7 +93,7 @@ class Apriori:
         return {
             "tokens": self.tokens,
             "grid": list(self.counts),
-            "beta": _spelled(self.betas),
+            "beta": spelled(self.betas),
             **({"gate": f"{float(self.gate):.6g}"} if self.columns > 1 else {}),
             "bound": f"{float(self.bound):.6g}",
             "sup": f"{self.sup:.6g}",
@@ -152,14 +153,14 @@ def inverse_temperatures(
     three_r_squared = Fraction(3, 4) * sum(count > 1 for count in counts)
     log = Fraction(_log_ratio(share * math.prod(counts), sup, tolerance))
     return tuple(
-        _rounded_up(log / (three_r_squared * h * h)) if count > 1 else Fraction(0)
+        rounded_up(log / (three_r_squared * h * h)) if count > 1 else Fraction(0)
         for h, count in zip(_spacings(box, counts), counts, strict=True)
     )
 
 
 def gate_bonus(sup: float, tolerance: Fraction, columns: int) -> Fraction:
     """gate = ln(8 sup|f| (n_o - 1) / eps), rounded up to eight significant bits; 0 with one output column."""
-    return _rounded_up(Fraction(_log_ratio(8 * (columns - 1), sup, tolerance))) if columns > 1 else Fraction(0)
+    return rounded_up(Fraction(_log_ratio(8 * (columns - 1), sup, tolerance))) if columns > 1 else Fraction(0)
 
 
 def _log_ratio(factor: int, sup: float, tolerance: Fraction) -> float:
@@ -168,7 +169,7 @@ def _log_ratio(factor: int, sup: float, tolerance: Fraction) -> float:
     return max(math.log(ratio.numerator) - math.log(ratio.denominator), 1.0)
 
 
-def _rounded_up(x: Fraction) -> Fraction:
+def rounded_up(x: Fraction) -> Fraction:
     """More than x > 0, with eight significant bits, so that keys of dyadic anchors stay short."""
     x *= 1 + Fraction(1, 10**9)
     exponent = x.numerator.bit_length() - x.denominator.bit_length()  # 2^(exponent - 1) < x < 2^(exponent + 1)
@@ -188,17 +189,40 @@ def uniform_head(
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Attention:
-    """The head with one token for each cell and output column; numbers are rounded to `precision` bits once.
+    """The head with one token for each cell and output column, whose values are those of f at the anchors.
 
     Cells that are proved to lie outside the domain get no token.
+    """
+    require_memory(math.prod(counts) * target.shape[1], box.dimension, target.shape[0])
+    kept = cells_kept(box, counts, conditions)
+    values = []
+    for anchor in compress(product(*_axes(box, counts)), kept):
+        deadline.check()
+        values.append(_value(target, anchor, precision, conditions))
+    rows: list[Row] = [[mpf_to_fraction(entry) for entry in row] for row in zip(*values, strict=True)]
+    return grid_head(target.space, box, counts, betas, rows, kept, target.shape[1], gate=gate, precision=precision)
+
+
+def grid_head(
+    space: InputSpace,
+    box: Box,
+    counts: Sequence[int],
+    betas: Sequence[Fraction],
+    values: Sequence[Row],
+    kept: Sequence[bool],
+    columns: int = 1,
+    *,
+    gate: Fraction = Fraction(0),
+    precision: int,
+) -> Attention:
+    """The head with one token for each kept cell and output column; scores are rounded to `precision` bits once.
 
     counts, betas: (m,) cells and inverse temperature for each side. In its block the token of cell (i_1, ..., i_m)
-    stands at place i_1 N_2 ... N_m + ... + i_m.
+    stands at place i_1 N_2 ... N_m + ... + i_m, less the cells before it that were not kept. values: a row over the
+    kept cells for each entry of the output, row-major.
     """
     tokens = math.prod(counts)
-    columns = target.shape[1]
-    require_memory(tokens * columns, box.dimension, target.shape[0])
-    axes = [_anchors(side, count) for side, count in zip(box.sides, counts, strict=True)]
+    axes = _axes(box, counts)
     nearest = [min(max(lo, Fraction(0)), hi) for lo, hi in box.sides]
     scaled = list(zip(axes, betas, nearest, strict=True))
     rounded = [[_rounded(2 * beta * (c - o), precision) for c in axis] for axis, beta, o in scaled]
@@ -208,24 +232,19 @@ def uniform_head(
     for axis in rounded:
         inner //= len(axis)
         outer = tokens // (inner * len(axis))
-        keys.append([number for number in axis for _ in range(inner)] * outer)
-    biases = [_rounded(-sum(terms, Fraction(0)), precision) for terms in product(*squares)]
-    anchors = list(product(*axes))
-    if conditions:
-        kept = _cells_kept(box, counts, conditions)
-        keys = [list(compress(row, kept)) for row in keys if not isinstance(row, Fraction)]
-        biases, anchors = list(compress(biases, kept)), list(compress(anchors, kept))
-        tokens = len(anchors)
-    values = []
-    for anchor in anchors:
-        deadline.check()
-        values.append(_value(target, anchor, precision, conditions))
-    rows = [[mpf_to_fraction(entry) for entry in row] for row in zip(*values, strict=True)]
-    return embed(target.space, keys, biases, [rows[j::columns] for j in range(columns)], tokens, gate)
+        keys.append(list(compress([number for number in axis for _ in range(inner)] * outer, kept)))
+    biases = [_rounded(-sum(terms, Fraction(0)), precision) for terms in compress(product(*squares), kept)]
+    return embed(space, keys, biases, [values[j::columns] for j in range(columns)], len(biases), gate)
 
 
-def _cells_kept(box: Box, counts: Sequence[int], conditions: Sequence[Condition]) -> list[bool]:
+def _axes(box: Box, counts: Sequence[int]) -> list[list[Fraction]]:
+    return [_anchors(side, count) for side, count in zip(box.sides, counts, strict=True)]
+
+
+def cells_kept(box: Box, counts: Sequence[int], conditions: Sequence[Condition]) -> list[bool]:
     """Which cells, in the order of the tokens, are not proved to lie outside the domain."""
+    if not conditions:
+        return [True] * math.prod(counts)
     index = np.stack(np.unravel_index(np.arange(math.prod(counts)), tuple(counts)), axis=1)
     lo = np.array([float(lo) for lo, _ in box.sides])
     spacing = np.array([float(h) for h in _spacings(box, counts)])
@@ -286,7 +305,7 @@ def uniform_candidates(
         notes = {
             "method": "uniform",
             "grid": list(counts),
-            "beta": _spelled(betas),
+            "beta": spelled(betas),
             **({"gate": f"{float(gate):.6g}"} if theory.columns > 1 else {}),
             "precision": precision,
             "apriori": theory.to_notes(),
@@ -305,13 +324,23 @@ def _coarse_grids(
     conditions: Sequence[Condition],
 ) -> Iterator[Grid]:
     """Grids whose sampled error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
-    slopes = _sampled_slopes(target, box)
+    slopes = sampled_slopes(target, box)
     last: Grid | None = None
     for margin in MARGINS:
         goal = float(tolerance) * (1 - margin)
         best: Grid | None = None
         for sharpness in SHARPNESSES:
-            search = _GridSearch(target, box, goal, tolerance, slopes, sharpness, theory, deadline, conditions)
+            search = GridSearch(
+                box,
+                goal,
+                slopes,
+                0.25 / goal,
+                partial(_betas, box, tolerance, theory, sharpness),
+                partial(grid_error, target, box, conditions=conditions),
+                partial(samples_needed, box),
+                f" (the a-priori bound asks for {approximately(theory.tokens)})",
+                deadline,
+            )
             best = search.coarsest(best)
         if best is None or math.prod(best[0]) >= math.prod(theory.counts):
             break
@@ -321,19 +350,30 @@ def _coarse_grids(
     yield theory.counts, theory.betas
 
 
-@dataclass(frozen=True)
-class _GridSearch:
-    """The search for the grid with the fewest tokens whose sampled error is at most `goal`, at one sharpness."""
+def _betas(
+    box: Box, tolerance: Fraction, theory: Apriori, sharpness: Fraction, counts: tuple[int, ...]
+) -> tuple[Fraction, ...]:
+    betas = inverse_temperatures(box, counts, theory.sup, tolerance, theory.columns)
+    return tuple(sharpness * beta for beta in betas)
 
-    target: Target
+
+@dataclass(frozen=True)
+class GridSearch:
+    """The search for the grid with the fewest tokens whose sampled error is at most `goal`.
+
+    `betas` gives the inverse temperatures of a grid, `error` the sampled error, `points` how many samples that takes;
+    the counts are the sides times the slopes times a scale, which is first tried at `start`.
+    """
+
     box: Box
     goal: float
-    tolerance: Fraction
     slopes: FloatArray
-    sharpness: Fraction
-    theory: Apriori
+    start: float
+    betas: Callable[[tuple[int, ...]], tuple[Fraction, ...]]
+    error: Callable[[tuple[int, ...], list[float]], float]
+    points: Callable[[tuple[int, ...]], int]
+    remedy: str
     deadline: Deadline
-    conditions: Sequence[Condition]
 
     def coarsest(self, rival: Grid | None) -> Grid | None:
         """The grid and its inverse temperatures; the rival, if there is one with no more tokens.
@@ -341,7 +381,7 @@ class _GridSearch:
         Spacings in inverse proportion to the slopes make every axis contribute the same and minimise the product of the
         counts; their common scale is bisected, and single axes are coarsened afterwards while that still holds.
         """
-        low, high = 0.0, 0.25 / self.goal
+        low, high = 0.0, self.start
         while not self._fits(self._grid(high)):
             low, high = high, 2 * high
             if rival is not None and math.prod(self._grid(low)) >= 2 * math.prod(rival[0]):
@@ -354,7 +394,7 @@ class _GridSearch:
         counts = self._polished(self._grid(high))
         if rival is not None and math.prod(rival[0]) <= math.prod(counts):
             return rival
-        return counts, self._betas(counts)
+        return counts, self.betas(counts)
 
     def _polished(self, counts: tuple[int, ...]) -> tuple[int, ...]:
         """Take cells from single axes while the grid still fits."""
@@ -371,23 +411,17 @@ class _GridSearch:
         sides = np.array([float(hi - lo) for lo, hi in self.box.sides])
         return tuple(int(max(1, math.ceil(count))) for count in np.minimum(sides * self.slopes * scale, 1e18))
 
-    def _betas(self, counts: tuple[int, ...]) -> tuple[Fraction, ...]:
-        theory = self.theory
-        betas = inverse_temperatures(self.box, counts, theory.sup, self.tolerance, theory.columns)
-        return tuple(self.sharpness * beta for beta in betas)
-
     def _fits(self, counts: tuple[int, ...]) -> bool:
         self.deadline.check()
-        if samples_needed(self.box, counts) > MAX_SAMPLES:
+        if self.points(counts) > MAX_SAMPLES:
             raise TooLarge(
-                f"the uniform construction needs {approximately(math.prod(counts))} tokens or more for this tolerance "
-                f"(the a-priori bound asks for {approximately(self.theory.tokens)}), too many to be held here"
+                f"the uniform construction needs {approximately(math.prod(counts))} tokens or more for this tolerance"
+                f"{self.remedy}, too many to be held here"
             )
-        betas = [float(beta) for beta in self._betas(counts)]
-        return grid_error(self.target, self.box, counts, betas, self.conditions) <= self.goal
+        return self.error(counts, [float(beta) for beta in self.betas(counts)]) <= self.goal
 
 
-def _sampled_slopes(target: Target, box: Box, per_axis: int = 33) -> FloatArray:
+def sampled_slopes(target: Target, box: Box, per_axis: int = 33) -> FloatArray:
     """For each axis the largest difference quotient of the target on a lattice of samples; positive where it moves."""
     m = box.dimension
     per_axis = max(3, min(per_axis, int(2e5 ** (1 / m))))
@@ -415,7 +449,7 @@ def _spacings(box: Box, counts: Sequence[int]) -> list[Fraction]:
     return [(hi - lo) / count for count, (lo, hi) in zip(counts, box.sides, strict=True)]
 
 
-def _spelled(betas: Sequence[Fraction]) -> str:
+def spelled(betas: Sequence[Fraction]) -> str:
     """Inverse temperatures for people: one number where the axes share it."""
     spelled = [f"{float(beta):.6g}" for beta in betas]
     return spelled[0] if len(set(spelled)) == 1 else ", ".join(spelled)

@@ -37,7 +37,7 @@ def on(source: str, domain: str) -> tuple[Target, Box]:
 def lattice(box: Box, counts: Sequence[int]) -> np.ndarray:
     """The points that `grid_error` stands for, made one by one with rationals; (points, m)."""
     axes = []
-    for (lo, hi), count, offsets in zip(box.sides, counts, estimate._offsets(box), strict=True):
+    for (lo, hi), count, offsets in zip(box.sides, counts, estimate._offsets(box, counts), strict=True):
         places = [Fraction(2 * i + 1, 2) + Fraction(float(offset)) for i in range(count) for offset in offsets]
         axes.append([float(lo + (hi - lo) * place / count) for place in places])
     return np.array(list(product(*axes)))

@@ -31,7 +31,7 @@ from heads import (
 from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.evidence import Counterexample, Paving
 from attncert.certificates.statement import Statement
-from attncert.verifier import prove
+from attncert.verifier import prove_sup as prove
 from attncert.verifier.prove import Outcome, verify
 
 AXES = "0123456789abcdefghijklmnopqrstuvwxyz"

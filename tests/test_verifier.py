@@ -37,7 +37,8 @@ from attncert.certificates.matrix import row_entry
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
-from attncert.verifier import paving, point, prove
+from attncert.verifier import paving, point
+from attncert.verifier import prove_sup as prove
 from attncert.verifier.head import round_head
 from attncert.verifier.paving import Block, Grid, PavingSearch
 from attncert.verifier.point import climb, estimate_errors, exact_point, proved_error, sample_points

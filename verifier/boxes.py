@@ -68,6 +68,15 @@ class Block:
         return Block(*(np.concatenate([getattr(block, name) for block in blocks]) for name in fields))
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a search has come: the proved part of the domain's volume, the boxes examined, the tokens."""
+
+    fraction: float
+    boxes: int
+    tokens: int
+
+
 class Grid:
     """The boxes of a split tree in float64: exact where their ends are, else enclosing them, never beyond the domain.
 
@@ -108,9 +117,11 @@ def _exact_level(lo: Fraction, hi: Fraction) -> int:
 class BoxSearch:
     """The common part of searches: the boxes, their active tokens, and where to split them, for one output column."""
 
+    target: Target | None = None
+
     def __init__(
         self,
-        target: Target,
+        target: Target | None,
         entries: Sequence[int],
         head: FloatHead,
         box: Box,
@@ -118,12 +129,14 @@ class BoxSearch:
         silence: int,
         conditions: Sequence[Condition] = (),
     ) -> None:
-        """Set up a search.
+        """Set up a search; without a target, one about the softmax alone.
 
         `entries` are the places (row-major) of the column's entries in the target; `silence` is the number k of bits
         of a silent token; the conditions cut the domain out of the box.
         """
-        self.target, self.entries, self.head = target, list(entries), head
+        self.entries, self.head = list(entries), head
+        if target is not None:
+            self.target = target
         self.grid = Grid(box)
         self.conditions = tuple(conditions)
         self.tau = silence * math.log(2) * (1 + 2**-40)
@@ -178,17 +191,24 @@ class BoxSearch:
         allowed = self.grid.splittable & (block.level[rest] < MAX_LEVEL)
         if m == 1:
             return np.where(allowed[:, 0], 0, -1).astype(np.int8)
+        merit = np.where(allowed, self._variation(rest, lo, hi, centre) + 2 * shares(tilt[rest]), -1.0)
+        return np.where(allowed.any(axis=1), merit.argmax(axis=1), -1).astype(np.int8)
+
+    def _variation(self, rest: IntArray, lo: FloatArray, hi: FloatArray, centre: FloatArray) -> FloatArray:
+        """The share of each axis in how much the target varies from the centre of the boxes, (rest, m)."""
+        m = centre.shape[1]
+        variation = np.zeros((len(rest), m))
+        if self.target is None:
+            return variation
         middle = centre[rest]
         at_centre = evaluate_float(self.target, middle)[:, self.entries]
-        variation = np.zeros((len(rest), m))
         for k in range(m):
             for end in (lo, hi):
                 point = middle.copy()
                 point[:, k] = end[rest, k]
                 change = np.abs(evaluate_float(self.target, point)[:, self.entries] - at_centre).max(axis=1)
                 variation[:, k] = np.fmax(variation[:, k], change)
-        merit = np.where(allowed, shares(variation) + 2 * shares(tilt[rest]), -1.0)
-        return np.where(allowed.any(axis=1), merit.argmax(axis=1), -1).astype(np.int8)
+        return shares(variation)
 
     def children(self, block: Block, axes: npt.NDArray[np.int8], tree: SplitTree) -> Block:
         """Halve the boxes along the axes (B,), in the tree too: the lower halves, then the upper ones."""

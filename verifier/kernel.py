@@ -8,7 +8,7 @@ for usage errors and unreadable files. The format and the rules of proof are tho
 Nothing in the file is trusted. Every decision is made on integers: exact rationals, and intervals whose ends are
 integers in units of 2^-P ("P fractional bits"). Read from the top: limits and errors; integers and intervals;
 elementary functions; interval arithmetic; exact numbers; expressions; the certificate; the reduction of the attention
-to scores and values; the paving proof; the counterexample; the door.
+to scores and values; the walk down a split tree; the paving, integral and layers proofs; the counterexample; the door.
 """
 
 import gzip
@@ -23,7 +23,7 @@ from fractions import Fraction
 from functools import lru_cache, partial
 from io import BytesIO
 from itertools import compress
-from math import isqrt
+from math import isqrt, prod
 from operator import add, mul, neg, sub, truediv
 from os import PathLike
 from typing import Any, NamedTuple, TypeVar
@@ -54,6 +54,7 @@ class Limits:
     power: int = 10_000_000  # bits of an integer power before it is rounded
     precision: int = 100_000  # fractional bits
     silence: int = 100_000  # the k of the silent tokens
+    norm: int = 10_000  # the p of a norm
     nodes: int = 50_000_000  # nodes of all split trees together
     depth: int = 10_000  # splits of one axis above a node
     references: int = 9  # reference tokens that are tried for an inequality
@@ -66,9 +67,9 @@ class Rejected(Exception):
     digest     the statement is not the one that was sealed  target       the target does not parse
     shape      matrices, domain and target do not fit        unsupported  a claim, head or evidence of another kind
     claim      tolerance or bound out of range               domain       a side with lo > hi
-    tree       not a split tree                              leaf         a leaf that is not proved
+    tree       not a split tree                              leaf         a leaf, or the sum of all, is not proved
     undefined  the target is not proved to be defined        point        not a counterexample
-    evidence   there is none                                 limit        more than the limits allow
+    evidence   there is none, or it leaves the claim open    limit        more than the limits allow
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -85,12 +86,13 @@ class Finding:
     verdict: str  # "proved" or "refuted"
     statement_sha256: str
     claim: str  # one readable line
-    bound: str  # the bound that was proved, or the tolerance that is exceeded
-    obligations: int  # inequalities checked: two for each leaf and entry of its column, one for a counterexample
+    bound: str  # the bound that was proved (of an indicator, the measure), or the tolerance that is exceeded
+    obligations: int  # inequalities checked: for each leaf two for each entry of its column, or one of an indicator
     leaves: int
     tokens: int
     point: tuple[str, ...] | None = None
     entry: tuple[int, int] | None = None
+    lower: str | None = None  # the lower bound of an L_p norm that was proved
 
 
 def require(condition: bool, reason: str, detail: str) -> None:
@@ -690,6 +692,18 @@ class Evaluator(Arithmetic):
 
     def enclosures(self, box: Sequence[Interval], outputs: Sequence[int]) -> list[Interval]:
         """Enclose some nodes over a box, or reject one that is not proved to be defined."""
+        self.run(box)
+        return [self.value(output) for output in outputs]
+
+    def value(self, index: int) -> Interval:
+        """Return the enclosure of a node over the box of the last run, or reject it."""
+        value = self.values[index]
+        if value is None:
+            raise self.failures[index]
+        return value
+
+    def run(self, box: Sequence[Interval]) -> None:
+        """Enclose all nodes over a box."""
         values = self.values
         for index, (op, args, entry, varies, operation) in enumerate(self.steps):
             if operation is None:
@@ -707,13 +721,6 @@ class Evaluator(Arithmetic):
                 require(-self.large < lo and hi < self.large, "limit", "a value of the target grows too large")
             except Rejected as failure:
                 values[index], self.failures[index] = None, failure
-        result = []
-        for output in outputs:
-            value = values[output]
-            if value is None:
-                raise self.failures[output]
-            result.append(value)
-        return result
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1000,7 +1007,7 @@ class Head:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The paving proof
+# The walk down a split tree, and the silent tokens
 
 Box = list[tuple[int, int, int, int]]  # for each side its outward ends lo, hi, and its place: part `index` of 2^`level`
 Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and for each axis the slopes
@@ -1021,8 +1028,8 @@ def excludes(condition: Evaluator, box: Sequence[Interval], value: Interval = (0
         return False
 
 
-class Paving:
-    """The proof of |target - T| <= bound for one output column, from its split tree.
+class Walk:
+    """Walks down the split tree of one output column; its subclasses prove the leaves.
 
     Scores are integers with 2P + 1 fractional bits. `centres` holds bias + sum of slope (lo + hi): with slopes of P
     bits, that is a score at the centre of the box. `radii` holds the sum of |slope - slope of r| (hi - lo). Over the
@@ -1030,8 +1037,10 @@ class Paving:
     each is rounded down by less than a unit, so the difference of two is off by less than a unit.
     """
 
-    def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
-        """Round scores, values and bound to P fractional bits, each to the safe side."""
+    marks = "."  # of the leaves, beside those outside the domain
+
+    def __init__(self, head: Head, j: int, P: int, silence: int) -> None:
+        """Round scores and values to P fractional bits, each to the safe side."""
         self.head, self.j, self.P, self.silence = head, j, P, silence
         self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in head.box]
         scores = head.scores(j)
@@ -1048,10 +1057,8 @@ class Paving:
         self.silent = silence * constant("ln2", 2 * P + 1)[1] + self.slack
         self.values = [rounded(row, head.tokens, P) for row in head.values]
         self.spans = [(min(values), max(values) + moved) for values, moved in self.values]
-        self.bound = enclose(bound, P)[0]
-        self.evaluator = Evaluator(target, P, head.limits)
         self.conditions = [Evaluator(condition, P, head.limits) for condition in head.conditions]
-        self.outputs = [row[j] for row in target.outputs]
+        self.sums: list[int | Fraction] = []  # what the leaves add up to, for a box of volume 1
 
     def check(self, tree: str) -> int:
         """Walk the tree in preorder, prove every leaf, and return their number."""
@@ -1061,8 +1068,8 @@ class Paving:
             require(len(stack) > 0, "tree", f"column {self.j}: the tree ends before character {at}")
             box, tokens = stack.pop()
             tokens, centres, radii = self.without_silent(box, tokens)
-            if mark == ".":
-                self.prove_leaf(leaves, box, tokens, centres, radii)
+            if mark in self.marks:
+                self.prove_leaf(leaves, box, tokens, centres, radii, mark)
                 leaves += 1
             elif mark == "-":
                 outside = any(excludes(condition, [(lo, hi) for lo, hi, _, _ in box]) for condition in self.conditions)
@@ -1072,6 +1079,21 @@ class Paving:
                 stack += [(upper, tokens), (lower, tokens)]
         require(not stack, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
         return leaves
+
+    def prove_leaf(
+        self, leaf: int, box: Box, tokens: Tokens, centres: list[int], radii: list[int], mark: str = "."
+    ) -> None:
+        """Apply the rule of a mark to a box, and say where it fails."""
+        try:
+            self.rule(mark, box, tokens, centres, radii)
+        except Rejected as failure:
+            sides = " x ".join(f"[{about(lo, self.P)}, {about(hi, self.P)}]" for lo, hi, _, _ in box)
+            place = f"column {self.j}, leaf {leaf} on {printable(sides, 400)}"
+            raise Rejected(failure.reason, f"{place}: {failure.detail}") from None
+
+    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+        """Prove or count a leaf."""
+        raise NotImplementedError
 
     def halves(self, box: Box, mark: str, at: int) -> tuple[Box, Box]:
         """Halve a box at the exact midpoint, which each half gets rounded outward."""
@@ -1107,28 +1129,48 @@ class Paving:
         tokens = [list(compress(numbers, kept)) for numbers in tokens]
         return tokens, list(compress(centres, kept)), list(compress(radii, kept))
 
-    def prove_leaf(self, leaf: int, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+    def weights(self, centres: list[int], radii: list[int]) -> list[Interval]:
+        """Enclose e^(s_i - s_r) over the box, r the best token at the centre; upper ends beyond e^(P+64) become 0."""
+        P, large, best = self.P, self.P + 64 << self.P, max(centres)
+        r, result = centres.index(best), []
+        for i, (centre, radius) in enumerate(zip(centres, radii, strict=True)):
+            lo, hi = centre - best - radius - self.slack >> P + 1, -(best - centre - radius - self.slack >> P + 1)
+            low, high = point("exp", min(lo, large), P)[0], point("exp", hi, P)[1] if hi <= large else 0
+            result.append((low, high) if i != r else (1 << P, 1 << P))
+        return result
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The paving proof
+
+
+class Paving(Walk):
+    """The proof of |target - T| <= bound for one output column."""
+
+    def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
+        """Round the bound down."""
+        super().__init__(head, j, P, silence)
+        self.bound = enclose(bound, P)[0]
+        self.evaluator = Evaluator(target, P, head.limits)
+        self.outputs = [row[j] for row in target.outputs]
+
+    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
         """Prove |target - T| <= bound on a box for all entries of the column: the score box rule."""
         dropped = self.head.tokens - len(tokens[0])
-        try:
-            enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
-            for row, (low, high) in enumerate(enclosures):
-                values, moved = self.values[row]  # v_i lies in [value, value + moved]
-                least, greatest = self.spans[row]
-                active = [values[i] for i in tokens[0]]
-                spread = max(high - least, greatest - low)  # G: |target - v_i| for any token
-                e = self.bound + (-dropped * spread >> self.silence)  # bound - W G, rounded down
-                above, below = e + low - moved, e - high  # c_i is above - value and value + below
-                if above < max(active):
-                    c = [above - value for value in active]
-                    require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, f - T <= e")
-                if below + min(active) < 0:
-                    c = [value + below for value in active]
-                    require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, T - f <= e")
-        except Rejected as failure:
-            sides = " x ".join(f"[{about(lo, self.P)}, {about(hi, self.P)}]" for lo, hi, _, _ in box)
-            place = f"column {self.j}, leaf {leaf} on {printable(sides, 400)}"
-            raise Rejected(failure.reason, f"{place}: {failure.detail}") from None
+        enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
+        for row, (low, high) in enumerate(enclosures):
+            values, moved = self.values[row]  # v_i lies in [value, value + moved]
+            least, greatest = self.spans[row]
+            active = [values[i] for i in tokens[0]]
+            spread = max(high - least, greatest - low)  # G: |target - v_i| for any token
+            e = self.bound + (-dropped * spread >> self.silence)  # bound - W G, rounded down
+            above, below = e + low - moved, e - high  # c_i is above - value and value + below
+            if above < max(active):
+                c = [above - value for value in active]
+                require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, f - T <= e")
+            if below + min(active) < 0:
+                c = [value + below for value in active]
+                require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, T - f <= e")
 
     def nonnegative(self, c: list[int], box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> bool:
         """Tell whether the sum of c_i e^(s_i - s_r) is >= 0 for r the best token at the centre or one of the next."""
@@ -1157,6 +1199,179 @@ class Paving:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The integral proof
+
+Singularity = tuple[int, Fraction | None, Fraction, Fraction]  # the node A, its q or None for log; s - a and b - s
+Split = tuple[Singularity | None, Interval, Interval]  # alpha A + gamma: A if any, alpha and gamma
+
+
+def greatest_mean(terms: list[tuple[int, int, int]]) -> int:
+    """Bound from above the means of values with weights anywhere in [low, high], given as (value, low, high).
+
+    The greatest mean m grows with the weights of values above m and falls with those below: it has high weights from
+    some value on and low ones before it. All these means are tried, and rounded up.
+    """
+    top, bottom = sum(value * high for value, _, high in terms), sum(high for _, _, high in terms)
+    means = [-(-top // bottom)]
+    for value, low, high in sorted(terms):
+        top, bottom = top + value * (low - high), bottom + low - high
+        means.append(-(-top // bottom))
+    return max(means)
+
+
+class Integral(Walk):
+    """Bounds from below and above on the integral of the sum of |target - T|^p over one output column.
+
+    They have F = 2P fractional bits, as powers of small errors need more than these.
+    """
+
+    marks = ".*"
+
+    def __init__(self, head: Head, target: Target, j: int, p: Fraction, P: int, silence: int) -> None:
+        """Start with empty sums."""
+        super().__init__(head, j, P, silence)
+        self.evaluator = Evaluator(target, P, head.limits)
+        self.outputs = [row[j] for row in target.outputs]
+        self.p, self.F = p, 2 * P
+        self.power = Arithmetic(self.F, head.limits).power
+        self.sums = [0, 0]
+
+    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+        """Add the leaf to both sums: |target - T| lies in [l, u] on it, so |target - T|^p lies in [l^p, u^p]."""
+        P, F, p, levels = self.P, self.F, self.p, sum(level for _, _, _, level in box)
+        sides = [(lo, hi) for lo, hi, _, _ in box]
+        self.evaluator.run(sides)
+        split = self.split(box) if mark == "*" else {}
+        inside = all(excludes(condition, sides, (1, 1)) for condition in self.conditions)
+        weights = self.weights(centres, radii)
+        for row, output in enumerate(self.outputs):
+            key, alpha, (low, high) = split.get(output) or (None, (0, 0), self.evaluator.value(output))
+            least, greatest = self.head_range(row, tokens, weights)
+            u = max(high - least, greatest - low) << F - P
+            l = max(0, low - greatest, least - high) << F - P  # noqa: E741
+            below, above = self.power(p, (l, u))
+            if key is not None:  # |x + y|^p <= 2^(p-1) (|x|^p + |y|^p) for p >= 1: t^p is convex
+                below, two = 0, (2 << F, 2 << F)
+                most = self.power(p, (0, absolute(alpha)[1] << F - P))[1]
+                above += -(-most * self.singular_mean(key) >> F)
+                above = -(-above * self.power(p - 1, two)[1] >> F)
+            self.sums[0] += below >> levels if inside else 0
+            self.sums[1] -= -above >> levels
+
+    def head_range(self, row: int, tokens: Tokens, weights: list[Interval]) -> Interval:
+        """Enclose T over the box: T', a mean of the active values, and the dropped tokens, which move it by W S.
+
+        The mean approaches a value as its weight grows: it is extreme at the least weight, or bounded by the value.
+        """
+        values, moved = self.values[row]  # v_i lies in [value, value + moved]
+        terms = [(values[i], low, max(low, high)) for i, (low, high) in zip(tokens[0], weights, strict=True)]
+        far = [values[i] for i, (_, high) in zip(tokens[0], weights, strict=True) if not high]
+        greatest = max([greatest_mean(terms), *far])
+        least = min([-greatest_mean([(-value, low, high) for value, low, high in terms]), *far])
+        dropped, (first, last) = self.head.tokens - len(terms), self.spans[row]
+        silent = -(-dropped * (last - first) >> self.silence)  # W S, rounded up
+        return least - silent, greatest + moved + silent
+
+    def split(self, box: Box) -> dict[int, Split]:
+        """Write nodes as alpha A + gamma with at most one singular A, where possible, after a run on the box."""
+        result: dict[int, Split] = {}
+        one = 1 << self.P, 1 << self.P
+        for index, (op, args, _, _) in enumerate(self.evaluator.target.nodes):
+            operands = [result[arg] for arg in args if arg in result]
+            keys = {key for key, _, _ in operands if key}
+            if self.evaluator.values[index] is not None:
+                result[index] = None, (0, 0), self.evaluator.value(index)
+            elif key := self.singularity(index, box):
+                numerator = (None, (0, 0), one) if op != "/" else result.get(args[0])
+                if numerator and not numerator[0]:
+                    result[index] = key, numerator[2], (0, 0)
+            elif op in EXACT and len(operands) == len(args) and len(keys) == 1:
+                if op == "*" and operands[1][0]:
+                    operands.reverse()
+                alphas, gammas = [operand[1] for operand in operands], [operand[2] for operand in operands]
+                if op in ("*", "/"):  # by a factor without A, or by a divisor without A and 0
+                    if operands[1][0] or (op == "/" and gammas[1][0] <= 0 <= gammas[1][1]):
+                        continue
+                    alphas[1] = gammas[1]
+                alpha, gamma = [self.evaluator.operations[op](*parts) for parts in (alphas, gammas)]
+                if max(absolute(alpha)[1], absolute(gamma)[1]) < self.evaluator.large:
+                    result[index] = keys.pop(), alpha, gamma
+        return result
+
+    def singularity(self, index: int, box: Box) -> Singularity | None:
+        """Describe A = |u|^-q or log u of a node, or of a / sqrt(u), if u is x_k, x_k - s, x_k + s, s - x_k or its abs.
+
+        The zero of u must lie in the side of the box along k, exactly, and A be defined on all the rest of the side.
+        """
+        nodes = self.evaluator.target.nodes
+        op, args, value, _ = nodes[index]
+        A, q = (args[1], Fraction(1, 2)) if op == "/" else (index, -value if value else None)
+        if not (op == "log" or (op == "power" and value < 0) or (op == "/" and nodes[A].op == "sqrt")):
+            return None
+        u = nodes[nodes[A].args[0]]
+        node = nodes[u.args[0]] if u.op == "abs" else u
+        terms = [node] if node.op == "input" else [nodes[arg] for arg in node.args if node.op in ("+", "-")]
+        entries, numbers = [x.value for x in terms if x.op == "input"], [x.value for x in terms if x.op == "number"]
+        if len(entries) != 1 or len(numbers) != len(terms) - 1:
+            return None
+        k, s = int(entries[0]), sum(numbers, Fraction(0)) * (-1 if node.op == "+" else 1)
+        start, stop = self.head.box[k]
+        width = (stop - start) * Fraction(1, 1 << box[k][3])
+        below = s - start - width * box[k][2]  # s - a; u >= 0 if s = a, or s = b where u falls
+        defined = u.op == "abs" or below == (width if node.op == "-" and terms[1].op == "input" else 0)
+        return (A, q, below, width - below) if defined and 0 <= below <= width else None
+
+    def singular_mean(self, key: Singularity) -> int:
+        """Bound the mean of |A|^p over the side along k from above, in units of 2^-F.
+
+        The integral of t^-qp from 0 to t is t^(1-qp) / (1-qp); that of (-log t)^n is t I_n, I_n = L^n + n I_(n-1),
+        I_0 = 1, L = -log t, and it is at least that of |log t|^p with n = ceil(p) where L >= 1.
+        """
+        _, q, *distances = key
+        F, total = self.F, Fraction(0)
+        if q is not None:
+            c = 1 - q * self.p
+            require(c > 0, "leaf", "the singularity is not integrable to the power p")
+            total = sum((Fraction(self.power(c, enclose(t, F))[1], c) for t in distances), total)
+        for t in distances if q is None else []:
+            if t > 0:
+                L = minus(point("log", t.denominator << F, F), point("log", t.numerator << F, F))
+                require(L[0] >= 1 << F, "leaf", "the log is singular farther than 1/e from an end of the box")
+                power = integral = 1 << F
+                for n in range(1, -(-self.p // 1) + 1):
+                    power = -(-power * L[1] >> F)
+                    integral = power + n * integral
+                total += t * integral
+        return -(-total // sum(distances))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The layers proof
+
+
+class Layers(Walk):
+    """The proof that the softmax is within delta of the one-hot vector of the best token outside a layer."""
+
+    marks = ".!"
+
+    def __init__(self, head: Head, j: int, delta: Fraction, P: int, silence: int) -> None:
+        """Start with an empty layer."""
+        super().__init__(head, j, P, silence)
+        self.delta, self.sums = delta, [Fraction(0)]
+
+    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+        """Prove 2 (1 - p) <= delta < 1 for the weight p >= (1 - W) / (sum of e^(s_i - s_r)) of the best token r."""
+        if mark == "!":
+            self.sums[0] += Fraction(1, 1 << sum(level for _, _, _, level in box))
+            return
+        weights = self.weights(centres, radii)
+        silent = -(self.head.tokens - len(tokens[0])) << self.P >> self.silence  # -W, rounded down
+        total = sum(high for _, high in weights)
+        enough = all(high for _, high in weights) and 2 * ((1 << self.P) + silent) >= (2 - self.delta) * total
+        require(enough, "leaf", "the softmax may differ from one-hot by more than delta")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The counterexample
 
 
@@ -1180,11 +1395,9 @@ def error_at(head: Head, target: Target, place: list[Fraction], r: int, j: int, 
 # The door
 
 
-def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> tuple[str, int]:
-    """Check the proof; return the bound that it proves and the number of leaves."""
-    _, claimed, bits, k, trees = fields_of(evidence, "evidence", "kind", "bound", "precision", "silence", "trees")
-    bound = reader.number(claimed, "evidence.bound")
-    require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
+def walks_of(head: Head, evidence: Any, reader: Reader, *names: str) -> tuple[list[Any], int, int, list[str]]:
+    """Return the fields of these names, the precision, the k of the silent tokens and a tree for each column."""
+    _, *fields, bits, k, trees = fields_of(evidence, "evidence", "kind", *names, "precision", "silence", "trees")
     P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
     silence = count_of(k, "evidence.silence", 1, reader.limits.silence)
     columns = len(head.selected)
@@ -1192,9 +1405,51 @@ def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction,
     require(number == columns, "tree", f"evidence.trees: {number} for {columns} output columns")
     nodes = sum(len(typed(tree, str, "evidence.trees")) for tree in trees)
     require(nodes <= reader.limits.nodes, "limit", f"evidence.trees: more than {reader.limits.nodes} nodes")
-    leaves = sum(Paving(head, target, j, bound, P, silence).check(tree) for j, tree in enumerate(trees))
+    return fields, P, silence, trees
+
+
+def walked(make: Callable[[int], Walk], trees: list[str]) -> tuple[int, list[list[Fraction]]]:
+    """Check the trees, a column at a time; return the number of leaves, and the sums of each column."""
+    leaves, sums = 0, []
+    for j, tree in enumerate(trees):
+        walk = make(j)
+        leaves += walk.check(tree)
+        sums.append([Fraction(total) * prod(hi - lo for lo, hi in walk.head.box) for total in walk.sums])
     require(leaves > 0, "tree", "no leaf was checked")
-    return claimed, leaves
+    return leaves, sums
+
+
+def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> tuple[str, int]:
+    """Check the proof; return the bound that it proves and the number of leaves."""
+    (claimed,), P, silence, trees = walks_of(head, evidence, reader, "bound")
+    bound = reader.number(claimed, "evidence.bound")
+    require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
+    return claimed, walked(lambda j: Paving(head, target, j, bound, P, silence), trees)[0]
+
+
+def check_integral(
+    head: Head, target: Target, evidence: Any, p: Fraction, tolerance: Fraction, reader: Reader
+) -> tuple[str, str, bool, int]:
+    """Check lower <= norm <= upper; return both, whether the claim is proved (else refuted), and the leaves."""
+    bounds, P, silence, trees = walks_of(head, evidence, reader, "lower", "upper")
+    lower, upper = [reader.number(end, "evidence.lower or upper") for end in bounds]
+    require(0 <= lower <= upper > 0, "claim", "evidence: not 0 <= lower <= upper > 0")
+    require(not lower <= tolerance < upper, "evidence", "the bounds neither prove nor refute the claim")
+    leaves, sums = walked(lambda j: Integral(head, target, j, p, P, silence), trees)
+    least, most = [sum(totals) for totals in zip(*sums, strict=True)]
+    powers = [Arithmetic(2 * P, head.limits).power(p, enclose(end, 2 * P)) for end in (lower, upper)]
+    require(most <= powers[1][0], "leaf", "the leaves do not prove norm <= upper")
+    require(least >= powers[0][1], "leaf", "the leaves do not prove norm >= lower")
+    return bounds[0], bounds[1], upper <= tolerance, leaves
+
+
+def check_layers(head: Head, evidence: Any, delta: Fraction, measure: Fraction, reader: Reader) -> tuple[int, int]:
+    """Check the proof; return the number of leaves and of inequalities."""
+    _, P, silence, trees = walks_of(head, evidence, reader)
+    leaves, sums = walked(lambda j: Layers(head, j, delta, P, silence), trees)
+    for j, (layer,) in enumerate(sums):
+        require(layer <= measure, "leaf", f"column {j}: the layer is larger than the measure")
+    return leaves, len(trees) + sum(tree.count(".") for tree in trees)
 
 
 def check_counterexample(
@@ -1230,27 +1485,45 @@ def check_document(document: Any, limits: Limits) -> Finding:
     require(typed(seal, str, "statement_sha256") == digest, "digest", f"the statement has the digest {digest}")
 
     text, domain, attention, claim = fields_of(statement, "statement", "target", "domain", "attention", "claim")
-    kind_of(claim, "statement.claim", "kind", "error")
-    kind_of(claim, "statement.claim", "norm", "inf")
-    _, _, eps = fields_of(claim, "statement.claim", "kind", "norm", "tolerance")
-    reader = Reader(limits)
-    tolerance = reader.number(eps, "statement.claim.tolerance")
-    require(tolerance > 0, "claim", "statement.claim.tolerance: not positive")
+    reader, where = Reader(limits), "statement.claim"
+    error = kind_of(claim, where, "kind", "error", "indicator") == "error"
+    first, last = ("norm", "tolerance") if error else ("delta", "measure")
+    _, *written = fields_of(claim, where, "kind", first, last)
+    uniform = error and written[0] == "inf"
+    p = delta = Fraction(1, 2) if uniform else reader.number(written[0], f"{where}.{first}")
+    require(uniform or (p >= 1 if error else 0 < delta < 1), "claim", f"{where}.{first}: out of range")
+    require(p <= limits.norm, "limit", f"{where}.{first}: more than {limits.norm}")
+    tolerance = measure = reader.number(written[1], f"{where}.{last}")
+    require(tolerance > 0, "claim", f"{where}.{last}: not positive")
     head = Head(attention, domain, reader)
-    target = Target(typed(text, str, "statement.target"), head.inputs, limits)
-    shape, wanted = (len(target.outputs), len(target.outputs[0])), (len(head.values), len(head.selected))
-    require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
+    require(uniform or all(lo < hi for lo, hi in head.box), "domain", "statement.domain.box: a side with lo = hi")
     conditions = [typed(line, str, "statement.domain.where") for line in typed(domain.get("where", []), list, "where")]
     head.conditions = [Target(line, head.inputs, limits, condition=True) for line in conditions]
     sides = " where ".join([" x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"]), *conditions])
-    summary = f"|{printable(text)} - T| <= {printable(eps)} on {printable(sides, 400)}"
-
     require(evidence is not None, "evidence", "a claim without evidence")
-    if kind_of(evidence, "evidence", "kind", "paving", "counterexample") == "paving":
-        bound, leaves = check_paving(head, target, evidence, tolerance, reader)
-        return Finding("proved", digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens)
-    place, at = check_counterexample(head, target, evidence, tolerance, reader)
-    return Finding("refuted", digest, summary, eps, 1, 0, head.tokens, place, at)
+    if not error:
+        require(text is None, "malformed", "statement.target: not null")
+        kind_of(evidence, "evidence", "kind", "layers")
+        leaves, checked = check_layers(head, evidence, delta, measure, reader)
+        outside = f"outside measure {printable(written[1])} on {printable(sides, 400)}"
+        summary = f"|softmax - one-hot| <= {printable(written[0])} {outside}"
+        return Finding("proved", digest, summary, written[1], checked, leaves, head.tokens)
+
+    target = Target(typed(text, str, "statement.target"), head.inputs, limits)
+    shape, wanted = (len(target.outputs), len(target.outputs[0])), (len(head.values), len(head.selected))
+    require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
+    norm = "" if uniform else f"_{printable(written[0])}"
+    summary = f"|{printable(text)} - T|{norm} <= {printable(written[1])} on {printable(sides, 400)}"
+    kind = kind_of(evidence, "evidence", "kind", *(("paving", "counterexample") if uniform else ("integral",)))
+    if kind == "counterexample":
+        place, at = check_counterexample(head, target, evidence, tolerance, reader)
+        return Finding("refuted", digest, summary, written[1], 1, 0, head.tokens, place, at)
+    if kind == "paving":
+        (bound, leaves), lower, holds = check_paving(head, target, evidence, tolerance, reader), None, True
+    else:
+        lower, bound, holds, leaves = check_integral(head, target, evidence, p, tolerance, reader)
+    verdict, bound = ("proved", bound) if holds else ("refuted", written[1])
+    return Finding(verdict, digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens, lower=lower)
 
 
 def check_bytes(data: bytes, limits: Limits = Limits()) -> Finding:
@@ -1285,7 +1558,8 @@ def main(argv: Sequence[str]) -> int:
             verdict, line = ("rejected", str(error)) if isinstance(error, Rejected) else ("unreadable", error.strerror)
         else:
             verdict, line = found.verdict, f"{found.claim}; bound {printable(found.bound)}; {found.tokens} tokens; "
-            line += f"{found.leaves} leaves" if found.verdict == "proved" else f"at {printable(str(found.point))}"
+            line += f"{found.leaves} leaves" if found.point is None else f"at {printable(str(found.point))}"
+            line += f"; norm at least {printable(found.lower)}" if found.lower is not None else ""
             line += f"; {found.obligations} obligations; sha256 {found.statement_sha256}"
         code = max(code, {"proved": 0, "unreadable": 2}.get(verdict, 1))
         stream = sys.stderr if verdict == "unreadable" else sys.stdout

@@ -35,6 +35,7 @@ from attncert.verifier.boxes import (
     BoxSearch,
     Grid,
     IntArray,
+    Progress,
     select,
     select_entries,
     starts_of,
@@ -49,15 +50,6 @@ BLOCK_ENTRIES = 1 << 18
 
 MARGIN = 2.0**-26
 """Relative part of the bound that is left to the checker, whose choices at ties may differ from those made here."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a search has come: the proved part of the domain's volume, the boxes examined, the tokens."""
-
-    fraction: float
-    boxes: int
-    tokens: int
 
 
 @dataclass(frozen=True)
@@ -98,6 +90,8 @@ class Examined:
 
 class PavingSearch(BoxSearch):
     """A search for a paving that proves |f - T| <= bound for the entries of one output column."""
+
+    target: Target
 
     def __init__(
         self,

@@ -7,9 +7,11 @@ import numpy.typing as npt
 
 LEAF = -1
 OUTSIDE = -2
+SINGULAR = -3
+LAYER = -4
 AXES = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-_CODES = np.frombuffer((AXES + "-.").encode("ascii"), np.uint8)  # LEAF and OUTSIDE pick from the end
+_CODES = np.frombuffer((AXES + "!*-.").encode("ascii"), np.uint8)  # the codes of leaves pick from the end
 
 
 class SplitTree:
@@ -33,7 +35,7 @@ class SplitTree:
         return first + 2 * np.arange(len(nodes), dtype=np.int64)
 
     def preorder(self) -> str:
-        """The tree in preorder, one character a node: the axis of a split, `.`, or `-` for outside."""
+        """The tree in preorder, one character a node: the axis of a split, or `.`, `-`, `*`, `!` for a leaf."""
         axis = np.full(self.size, LEAF, np.int8)
         for nodes, code in self._marks:
             axis[nodes] = code

@@ -1,0 +1,69 @@
+"""What all proofs share: the outcome, the output columns, and how much work a checker needs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+
+from attncert.certificates.evidence import Evidence
+from attncert.certificates.numbers import float_up
+from attncert.certificates.statement import Statement
+from attncert.verifier.head import FloatHead, round_head
+from attncert.verifier.reduction import reduce_head
+
+Verdict = Literal["verified", "refuted", "undecided"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the verifier found. `error_upper` is inf where nothing is known; `point` belongs to a violation.
+
+    For a claim of kind `indicator` the two bounds are on the measure of the layer.
+    """
+
+    verdict: Verdict
+    evidence: Evidence | None
+    error_lower: float
+    error_upper: float
+    tokens: int
+    boxes: int
+    seconds: float
+    detail: str
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """One output column: its head, and the row-major places of its entries in the target."""
+
+    number: int
+    head: FloatHead
+    entries: tuple[int, ...]
+
+
+def columns_of(statement: Statement) -> list[Column]:
+    """The output columns of a statement; raises InvalidAttention for heads outside the supported family."""
+    n_d, n_o = statement.attention.output_shape
+    outputs = range(n_d * n_o)
+    return [
+        Column(j, round_head(head, statement.domain), tuple(outputs[j::n_o]))
+        for j, head in enumerate(reduce_head(statement.attention))
+    ]
+
+
+def silence_for(head: FloatHead, bound: Fraction) -> int:
+    """Bits k such that all silent tokens together cost about 2^-14 of the bound."""
+    spread = float(np.max(head.value_max - head.value_min)) + float(bound)
+    return max(16, math.ceil(math.log2(head.tokens) + math.log2(spread) - math.log2(bound))) + 14
+
+
+def kernel_precision(statement: Statement, columns: list[Column], bound: Fraction) -> int:
+    """Fractional bits that make a fixed-point checker's rounding negligible beside the margin left for it."""
+    reach = max(float_up(max(abs(lo), abs(hi))) for lo, hi in statement.domain.sides)
+    values = max(float(np.max(np.abs(column.head.values))) for column in columns)
+    scale = math.log2(2 + reach) + math.log2(2 + values) + math.log2(columns[0].head.tokens + 1)
+    return 64 + math.ceil(scale) + max(0, math.ceil(-math.log2(bound)))

@@ -1,0 +1,202 @@
+"""Claims about the sup norm: look for a violation, search for a paving, report the best bounds.
+
+A bound found here is *verified*; only the kernel makes it *proved*.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+
+from attncert.certificates.claim import SupError
+from attncert.certificates.condition import satisfied
+from attncert.certificates.deadline import NEVER, Deadline
+from attncert.certificates.evidence import Counterexample, Evidence, Paving
+from attncert.certificates.numbers import float_down, float_up
+from attncert.certificates.statement import Statement
+from attncert.verifier.boxes import Progress
+from attncert.verifier.outcome import Column, Outcome, columns_of, kernel_precision, silence_for
+from attncert.verifier.paving import PavingSearch, Search
+from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
+
+TIGHTER = 1.03
+"""A bound this much above the largest error seen is tried before the tolerance, where that is much smaller."""
+
+
+@dataclass(frozen=True)
+class _Worst:
+    """The largest error estimate, and where."""
+
+    error: float
+    point: tuple[float, ...]
+    column: int
+    row: int
+
+
+def verify(
+    statement: Statement,
+    *,
+    deadline: Deadline = NEVER,
+    max_boxes: int | None = None,
+    jobs: int = 1,
+    progress: Callable[[Progress], None] | None = None,
+    estimate: float | None = None,
+) -> Outcome:
+    """Decide the claim of a statement, until the deadline, in at most `max_boxes` boxes where that is given.
+
+    `estimate` is a hint: about how large the error is; a bound just above it is tried first, so that evidence can say
+    more than the claim asks for. Raises InvalidAttention for heads outside the supported family.
+    """
+    started = time.monotonic()
+    columns = columns_of(statement)
+    worst = _sample(statement, columns)
+    tolerance = _tolerance(statement)
+    boxes = 0
+    if worst.error > float_up(tolerance):
+        refutation = _refute(statement, columns, worst, boxes, started)
+        if refutation is not None:
+            return refutation
+    bounds = _bounds_to_try(tolerance, max(worst.error, estimate or 0.0))
+    for bound in bounds:
+        last = bound == bounds[-1]
+        cap = max_boxes if last else min(max_boxes or 1 << 60, 200_000 + 20 * columns[0].head.tokens)
+        paving, searches = _pave(statement, columns, bound, deadline, cap, jobs, progress, want_upper=last)
+        boxes += sum(search.boxes for search in searches)
+        worst = max([worst, *_worst_of(columns, searches)], key=lambda found: found.error)
+        if paving is not None:
+            lower = _proved_lower(statement, columns, worst)
+            detail = f"{paving.leaves} boxes cover the domain"
+            return _outcome("verified", paving, lower, float_up(bound), columns, boxes, started, detail)
+        if worst.error > float_up(tolerance) or searches[-1].interrupted:
+            break
+    if worst.error > float_down(tolerance):
+        refutation = _refute(statement, columns, worst, boxes, started)
+        if refutation is not None:
+            return refutation
+    lower = _proved_lower(statement, columns, worst)
+    upper = max(search.upper for search in searches) if len(searches) == len(columns) else math.inf
+    undecided = _outcome("undecided", None, lower, upper, columns, boxes, started, _why(searches[-1]))
+    return replace(undecided, interrupted=searches[-1].interrupted)
+
+
+def _tolerance(statement: Statement) -> Fraction:
+    assert isinstance(statement.claim, SupError)
+    return statement.claim.tolerance
+
+
+def _bounds_to_try(tolerance: Fraction, estimate: float) -> list[Fraction]:
+    """The tolerance; before it a three-digit bound a little above the estimate, where that says much more."""
+    tight = TIGHTER * estimate
+    if not 0 < tight < 0.9 * float_down(tolerance):
+        return [tolerance]
+    digits = Fraction(10) ** (math.floor(math.log10(tight)) - 2)
+    return [math.ceil(Fraction(tight) / digits) * digits, tolerance]
+
+
+def _pave(
+    statement: Statement,
+    columns: list[Column],
+    bound: Fraction,
+    deadline: Deadline,
+    max_boxes: int | None,
+    jobs: int,
+    progress: Callable[[Progress], None] | None,
+    *,
+    want_upper: bool,
+) -> tuple[Paving | None, list[Search]]:
+    """Search a paving for every column; stop at the first that has none."""
+    searches: list[Search] = []
+    silence = max(silence_for(column.head, bound) for column in columns)
+    for column in columns:
+        search = PavingSearch(
+            statement.function,
+            column.entries,
+            column.head,
+            statement.domain,
+            bound=float_down(bound),
+            silence=silence,
+            conditions=statement.conditions,
+        ).run(deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress, want_upper=want_upper)
+        searches.append(search)
+        if search.status != "proved":
+            return None, searches
+    trees = tuple(search.tree.preorder() for search in searches)
+    return Paving(bound, kernel_precision(statement, columns, bound), silence, trees), searches
+
+
+def _sample(statement: Statement, columns: list[Column]) -> _Worst:
+    """The largest error found by sampling and climbing from the best samples."""
+    points = sample_points(statement.domain, columns[0].head.tokens)
+    worst = _Worst(0.0, tuple(points[0].tolist()), 0, 0)
+    for column in columns:
+        errors = estimate_errors(statement.function, column.entries, column.head, points, statement.conditions)
+        for row, entry in enumerate(column.entries):
+            starts = points[np.argsort(-errors[:, row], kind="stable")[:CLIMBERS]]
+            error, point = climb(
+                statement.function, entry, row, column.head, statement.domain, starts, statement.conditions
+            )
+            if error > worst.error:
+                worst = _Worst(error, point, column.number, row)
+    return worst
+
+
+def _worst_of(columns: list[Column], searches: list[Search]) -> list[_Worst]:
+    return [
+        _Worst(search.worst, search.worst_point, column.number, column.entries.index(search.worst_entry))
+        for column, search in zip(columns, searches, strict=False)
+        if search.worst_point is not None
+    ]
+
+
+def _proved_lower(statement: Statement, columns: list[Column], worst: _Worst) -> float:
+    column = columns[worst.column]
+    point = tuple(float(x) for x in worst.point)
+    exact = tuple(map(Fraction, point))
+    if exact not in statement.domain or not satisfied(statement.conditions, exact):
+        return 0.0
+    return proved_error(statement.function, column.entries[worst.row], worst.row, column.head, point)
+
+
+def _refute(statement: Statement, columns: list[Column], worst: _Worst, boxes: int, started: float) -> Outcome | None:
+    """The refutation at the worst point, if the violation is proved there; the error elsewhere may be larger."""
+    lower = _proved_lower(statement, columns, worst)
+    tolerance = _tolerance(statement)
+    if not lower > float_up(tolerance):
+        return None
+    point = exact_point(worst.point, statement.domain)
+    precision = kernel_precision(statement, columns, tolerance) + 64
+    evidence = Counterexample(point, (worst.row, worst.column), precision)
+    where = ", ".join(f"{statement.function.space.variable_name(k)} = {float(x):.9g}" for k, x in enumerate(point))
+    detail = f"the error is at least {lower:.6g} at {where}"
+    return _outcome("refuted", evidence, lower, math.inf, columns, boxes, started, detail)
+
+
+def _outcome(
+    verdict: Literal["verified", "refuted", "undecided"],
+    evidence: Evidence | None,
+    lower: float,
+    upper: float,
+    columns: list[Column],
+    boxes: int,
+    started: float,
+    detail: str,
+) -> Outcome:
+    tokens, seconds = columns[0].head.tokens, time.monotonic() - started
+    return Outcome(verdict, evidence, lower, upper, tokens, boxes, seconds, detail)
+
+
+def _why(search: Search) -> str:
+    match search.status:
+        case "stopped":
+            return f"stopped after {search.boxes} boxes, before the proof was complete"
+        case "stuck":
+            sides = " x ".join(f"[{lo:.9g}, {hi:.9g}]" for lo, hi in search.stuck_at or ())
+            return f"the box {sides} could not be proved, and is too small to be split again"
+        case _:
+            return "a violation showed in float64 but could not be proved there"
