@@ -23,7 +23,7 @@ from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Counterexample, Paving
-from attncert.certificates.statement import Statement
+from attncert.certificates.statement import Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.uniform import Candidate, uniform_candidates
 from attncert.verifier import kernel
@@ -35,8 +35,6 @@ ProgressCallback = Callable[[Progress], None]
 
 METHODS = ("auto", "uniform")
 PRECISION_RANGE = (24, 100_000)
-FLOAT_RANGE = (Fraction(1, 10**100), Fraction(10**100))
-"""Tolerances and sizes whose squares and ratios the floating-point search can represent."""
 
 
 class Certificate(Document):
@@ -72,7 +70,7 @@ class Result:
     seconds: float
     statement_sha256: str
     detail: str
-    certificate: Certificate | None
+    certificate: Certificate | None = field(repr=False)
     notes: Mapping[str, Any] = field(default_factory=dict)
     point: tuple[str, ...] | None = None
     interrupted: bool = False
@@ -145,12 +143,13 @@ def certify(
 ) -> Result:
     """Construct a head whose error on the domain is at most the tolerance, prove it, and let the kernel check that.
 
-    target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`; where:
-    conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact number
-    such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). attention: `"self"`,
-    or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K and Q; the
-    domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted weights. apriori:
-    exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that can be proved.
+    target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`.
+    where: conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact
+    number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). attention:
+    `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
+    and Q; the domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted
+    weights. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that
+    can be proved.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
@@ -234,12 +233,7 @@ def _request(
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = SupError(parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
-    if not FLOAT_RANGE[0] <= claim.tolerance <= FLOAT_RANGE[1]:
-        raise InvalidClaim("the tolerance must lie between 1e-100 and 1e100")
-    if any(max(abs(lo), abs(hi)) > FLOAT_RANGE[1] for lo, hi in box.sides):
-        raise InvalidDomain("the ends of the domain must lie between -1e100 and 1e100")
-    if any(0 < hi - lo < FLOAT_RANGE[0] for lo, hi in box.sides):
-        raise InvalidDomain("a side of the domain must be a point or at least 1e-100 long")
+    require_searchable(box, claim.tolerance)
     conditions = tuple(parse_condition(condition, space) for condition in where)
     return _Request(parse_target(target, space), box, claim, space, conditions, precision)
 

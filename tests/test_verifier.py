@@ -37,7 +37,7 @@ from attncert.certificates.matrix import row_entry
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
-from attncert.verifier import paving, point, prove
+from attncert.verifier import boxes, paving, point, prove
 from attncert.verifier.head import round_head
 from attncert.verifier.paving import Block, Grid, PavingSearch
 from attncert.verifier.point import climb, estimate_errors, exact_point, proved_error, sample_points
@@ -497,7 +497,7 @@ def test_kept_tokens_lie_in_their_ranges_and_dropped_ones_are_silent(seed: int) 
     block = block_of(index, levels, head.tokens)
     lo, hi = search.grid.ends(block)
     centre = 0.5 * (lo + hi)
-    left, middle, radius, _ = search._activate(block, centre, np.maximum(hi - centre, centre - lo))
+    left, middle, radius, _ = search.activate(block, centre, np.maximum(hi - centre, centre - lo))
     at = 0
     for b, count in enumerate(left.counts.tolist()):
         sides = exact_sides(statement.domain, index[b], levels[b])
@@ -722,7 +722,7 @@ def test_an_enclosure_that_is_none_proves_nothing(lower: float, upper: float, mo
         return np.full((len(lo), 1), lower), np.full((len(hi), 1), upper)
 
     monkeypatch.setattr(paving, "enclose", enclose)
-    monkeypatch.setattr(paving, "MAX_LEVEL", 4)
+    monkeypatch.setattr(boxes, "MAX_LEVEL", 4)
     search = search_of(statement_of("0", "[0,1]", [[0, 0]], [0, 0], [[0, 0]], 1), 1.0)
     assert search.run().status != "proved"
 
@@ -730,7 +730,7 @@ def test_an_enclosure_that_is_none_proves_nothing(lower: float, upper: float, mo
 @pytest.mark.parametrize("field", ["keys", "biases", "values", "score_slack", "value_slack", "value_min", "value_max"])
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_a_head_that_is_no_number_proves_nothing(field: str, number: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paving, "MAX_LEVEL", 3)
+    monkeypatch.setattr(boxes, "MAX_LEVEL", 3)
     search = search_of(SINE, 0.15)
     old = getattr(search.head, field)
     search.head = replace(search.head, **{field: number if isinstance(old, float) else np.full_like(old, number)})

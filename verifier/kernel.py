@@ -1240,7 +1240,8 @@ def check_document(document: Any, limits: Limits) -> Finding:
     target = Target(typed(text, str, "statement.target"), head.inputs, limits)
     shape, wanted = (len(target.outputs), len(target.outputs[0])), (len(head.values), len(head.selected))
     require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
-    conditions = [typed(line, str, "statement.domain.where") for line in typed(domain.get("where", []), list, "where")]
+    lines = typed(domain.get("where", []), list, "statement.domain.where")
+    conditions = [typed(line, str, "statement.domain.where") for line in lines]
     head.conditions = [Target(line, head.inputs, limits, condition=True) for line in conditions]
     sides = " where ".join([" x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"]), *conditions])
     summary = f"|{printable(text)} - T| <= {printable(eps)} on {printable(sides, 400)}"
