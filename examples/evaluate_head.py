@@ -23,6 +23,6 @@ values = np.array([head(np.array([[point]]))[0, 0] for point in x])
 error = np.abs(np.exp(-x) * np.cos(4 * x) - values).max()
 print(f"largest error at {len(x)} points: {error:.4f}; proved everywhere: {result.error_upper}")
 
-# Exact numbers are evaluated with mpmath; the weights are rationals, so the digits are those of the head in the certificate.
+# Exact numbers are evaluated with mpmath. The weights are rationals: these are digits of the very head that was proved.
 third = head([[Fraction(1, 3)]], precision=170)[0, 0]
 print(f"T(1/3) = {mpmath.nstr(third, 50)}")

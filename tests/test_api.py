@@ -444,6 +444,14 @@ def test_decimals_are_rounded_outward(x: Fraction) -> None:
     assert len(down.lstrip("0.").partition("E")[0].replace(".", "")) <= 9 or Fraction(down) >= 10**9
 
 
+def test_the_upper_bound_is_rounded_up() -> None:
+    result = certify("1/3", domain="[0,1]", tolerance="0.12345678901")
+    assert (result.error_lower, result.error_upper) == ("0", "0.12345679")
+    evidence = certificate_of(result).evidence
+    assert isinstance(evidence, Paving)
+    assert evidence.bound == Fraction("0.12345678901")
+
+
 def test_decimals_that_end_are_kept() -> None:
     assert api._decimal(Fraction(1, 20), api.ROUND_CEILING) == "0.05"
     assert api._decimal(Fraction(0), api.ROUND_FLOOR) == "0"

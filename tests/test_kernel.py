@@ -383,6 +383,9 @@ def test_cross_attention() -> None:
     assert reason(sealed(statement, paving("0.25", uniform_tree(8, "0")))) == "leaf"
     assert reason(sealed(statement, paving("0.25", uniform_tree(8, "2")))) == "tree"
     assert reason(sealed(cross_statement("sin(2*pi*K[0,0])"), paving("0.25", tree))) == "leaf"
+    fixed = cross_statement("sin(2*pi*Q[0,0]) + K[0,0] - 1/3")
+    fixed["domain"]["box"][0] = ["1/3", "1/3"]
+    assert check(sealed(fixed, paving("0.25", tree))).verdict == "proved"
     point = {"kind": "counterexample", "point": ["0", "1/4"], "entry": [0, 0], "precision": 64}
     assert check(sealed(cross_statement(tolerance="0.01"), point)).verdict == "refuted"
     assert reason(sealed(cross_statement(tolerance="0.01"), {**point, "point": ["1/4", "9/32"]})) == "point"

@@ -18,10 +18,12 @@ import pytest
 from flint import arb, ctx, fmpq
 from heads import (
     attention_of,
+    cross_of,
     error_at,
     errors_at,
     evaluated,
     grid_statement,
+    inputs_of,
     matrix_of,
     mpf,
     points_of,
@@ -102,6 +104,35 @@ def test_reduction_is_the_head(shape: tuple[int, int], mixed: bool, sparse: bool
                 assert abs(written[r][j] - value) < mpmath.mpf(10) ** -55
                 assert abs(called[r, j] - value) < mpmath.mpf(10) ** -55
                 assert rounded[r, j] == pytest.approx(float(value), rel=1e-9, abs=1e-9)
+
+
+CROSS_SHAPES = [((1, 1), (1, 1)), ((2, 2), (1, 2)), ((1, 3), (2, 1))]
+
+
+@pytest.mark.parametrize("columns", [(0,), (3, 1)])
+@pytest.mark.parametrize("shapes", CROSS_SHAPES)
+def test_reduction_is_the_cross_attention_head(
+    shapes: tuple[tuple[int, int], tuple[int, int]], columns: tuple[int, ...]
+) -> None:
+    """Part of the scores comes from Q by way of the queries, part from K by way of keys that depend on it."""
+    rnd = random.Random(f"{shapes} {columns}")
+    m, tokens = sum(d * n for d, n in shapes), 3
+    keys, biases, values = [rationals(rnd, tokens) for _ in range(m)], rationals(rnd, tokens), [rationals(rnd, tokens)]
+    attention = cross_of(shapes, keys, biases, values, columns=columns)
+    heads = reduce_head(attention)
+    assert len(heads) == len(columns)
+    for head in heads:
+        assert [[row_entry(row, i) for i in range(tokens)] for row in head.keys] == keys
+        assert [row_entry(head.biases, i) for i in range(tokens)] == biases
+        assert [[row_entry(row, i) for i in range(tokens)] for row in head.values] == values
+    for _ in range(3):
+        x = rationals(rnd, m, Fraction(1, 50))
+        inputs = inputs_of(attention, x)
+        written, called = evaluated(attention, *inputs), attention(*inputs, precision=220)
+        (value,) = reduced_value(heads[0], x)
+        for j in range(len(columns)):
+            assert abs(written[0][j] - value) < mpmath.mpf(10) ** -55
+            assert abs(called[0, j] - value) < mpmath.mpf(10) ** -55
 
 
 def test_queries_may_differ_from_column_to_column() -> None:
