@@ -349,7 +349,7 @@ def _decimal(x: Fraction | None, rounding: str) -> str | None:
 
 
 class _Room(ModuleType):
-    """The room `attncert.construct` has the name of the function and hides it once it is loaded, so it can be called."""
+    """The room `attncert.construct` hides the function of that name once it is loaded, so it can be called."""
 
     __call__ = staticmethod(construct)
 

@@ -119,7 +119,9 @@ def mpf(x: Fraction) -> mpmath.mpf:
     return mpmath.mpf(x.numerator) / x.denominator
 
 
-@pytest.mark.parametrize(("source", "domain", "tolerance"), [case for case in CASES if case[0][:4] not in ("sqrt", "wher")])
+@pytest.mark.parametrize(
+    ("source", "domain", "tolerance"), [case for case in CASES if case[0][:4] not in ("sqrt", "wher")]
+)
 def test_the_grid_is_not_finer_than_that(source: str, domain: str, tolerance: str) -> None:
     _, box, eps, theory = theory_of(source, domain, tolerance)
     m = sum(lo < hi for lo, hi in box.sides)
