@@ -1,4 +1,4 @@
-"""The front door for Python: construct, verify, certify, and the certificate as a handle.
+"""The front door for Python: construct_head, verify, certify, and the certificate as a handle.
 
 Data flow one way: statement -> construct -> verify -> certificate -> check.
 """
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from types import ModuleType
 from typing import Any
 
 from attncert.certificates.claim import SupError, parse_tolerance
@@ -89,7 +87,7 @@ def _merit(result: Result) -> tuple[int, float]:
     return rank + (result is _NOTHING), float(result.error_upper or math.inf)
 
 
-def construct(
+def construct_head(
     target: str,
     *,
     domain: str,
@@ -197,7 +195,6 @@ class _Request:
             self.target,
             self.box,
             self.claim.tolerance,
-            input_shape=self.space.shape,
             precision=self.precision,
             apriori_only=apriori,
             deadline=deadline,
@@ -346,12 +343,3 @@ def _decimal(x: Fraction | None, rounding: str) -> str | None:
     context = Context(prec=9, rounding=rounding)
     digits = context.divide(Decimal(x.numerator), Decimal(x.denominator))
     return str(digits.normalize(context)) if digits else "0"
-
-
-class _Room(ModuleType):
-    """The room `attncert.construct` hides the function of that name once it is loaded, so it can be called."""
-
-    __call__ = staticmethod(construct)
-
-
-sys.modules["attncert.construct"].__class__ = _Room

@@ -81,7 +81,7 @@ def test_temperatures_for_each_axis_give_the_error_of_the_head(seed: int) -> Non
     source, domain, counts, rnd = random_case(seed)
     target, box = on(source, domain)
     betas = [Fraction(rnd.choice(["0", "0.1", "10", "500", "1e5"])) for _ in counts]
-    head = uniform_head(target, box, counts, betas, input_shape=target.space.shape, precision=53)
+    head = uniform_head(target, box, counts, betas, precision=53)
     expected = sampled(target, head, lattice(box, counts))
     assert grid_error(target, box, counts, [float(beta) for beta in betas]) == pytest.approx(expected, abs=1e-8)
 

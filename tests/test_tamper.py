@@ -11,9 +11,9 @@ import gzip
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -179,34 +179,30 @@ def other_values(at: tuple[str | int, ...], value: Any) -> Iterator[Any]:
         yield from ("", value.upper(), f"{value} ", 1)
 
 
-def shapes_changed(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The certificate without a key or an item, or with an item twice, for every object and list of it."""
+def shapes_changed(document: dict[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The places of all objects and lists, and what they would be without a key or an item, or with an item twice."""
 
-    def lists(value: Any, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    def containers(value: Any, at: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
         if isinstance(value, dict | list):
             yield at, value
             for step, part in value.items() if isinstance(value, dict) else enumerate(value):
-                yield from lists(part, (*at, step))
+                yield from containers(part, (*at, step))
 
     for root in ("statement", "evidence"):
-        for at, value in lists(document[root], (root,)):
+        for at, value in containers(document[root], (root,)):
             if isinstance(value, dict):
-                yield from (put(document, at, {k: v for k, v in value.items() if k != key}) for key in value)
+                yield from ((at, {k: v for k, v in value.items() if k != key}) for key in value)
             else:
-                yield from (put(document, at, value[:n] + value[n + 1 :]) for n in range(len(value)))
-                yield from (put(document, at, value[: n + 1] + value[n:]) for n in range(len(value)))
+                yield from ((at, value[:n] + value[n + 1 :]) for n in range(len(value)))
+                yield from ((at, value[: n + 1] + value[n:]) for n in range(len(value)))
 
 
 def check_change(changed: dict[str, Any], seal: str, said: Counter[str]) -> None:
     """A changed statement under the old digest is rejected; under its own digest, what is accepted is true."""
-    if sealed(changed) != sealed({**changed, "statement_sha256": ""}):
-        raise AssertionError("sealing ignores the old digest")
-    stale = json.dumps({**changed, "statement_sha256": seal}).encode()
     data = sealed(changed)
     is_sealed = json.loads(data)["statement_sha256"] == seal
     if not is_sealed:
-        assert kernel_says(stale, LIMITS) != "proved"
-        assert kernel_says(stale, LIMITS) != "refuted"
+        assert kernel_says(json.dumps({**changed, "statement_sha256": seal}).encode(), LIMITS) in REASONS
     try:
         found = kernel.check_bytes(data, LIMITS)
     except kernel.Rejected as rejection:
@@ -219,22 +215,22 @@ def check_change(changed: dict[str, Any], seal: str, said: Counter[str]) -> None
 def check_changes(path: Path, share: int | None) -> Counter[str]:
     """Change every place: in every way, or with a `share` in one of the ways in that many (and in one at least)."""
     document, rnd = json.loads(path.read_bytes()), random.Random(path.name)
-    groups = [
-        [put(document, (root, *at), other) for other in other_values((root, *at), value)]
+    groups: list[list[Callable[[], dict[str, Any]]]] = [
+        [partial(put, document, (root, *at), other) for other in other_values((root, *at), value)]
         for root in ("statement", "evidence")
         for at, value in places(document[root])
     ]
-    groups.append(list(shapes_changed(document)))
+    groups.append([partial(put, document, at, value) for at, value in shapes_changed(document)])
     said: Counter[str] = Counter()
     for group in groups:
-        for changed in rnd.sample(group, -(-len(group) // share)) if share else group:
-            check_change(changed, document["statement_sha256"], said)
+        for change in rnd.sample(group, -(-len(group) // share)) if share else group:
+            check_change(change(), document["statement_sha256"], said)
     return said
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.name)
 def test_no_change_makes_a_lie_of_a_certificate(path: Path) -> None:
-    said = check_changes(path, 12)
+    said = check_changes(path, 15)
     assert sum(said.values()) > 30, said
     assert sum(count for what, count in said.items() if what in REASONS) > 0.4 * sum(said.values()), said
 

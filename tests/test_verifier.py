@@ -41,6 +41,7 @@ from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
 from attncert.verifier import boxes, paving, point, prove
 from attncert.verifier.head import round_head
+from attncert.verifier.hull import head_hull
 from attncert.verifier.paving import Block, Grid, PavingSearch
 from attncert.verifier.point import climb, estimate_errors, exact_point, proved_error, sample_points
 from attncert.verifier.prove import verify
@@ -579,6 +580,35 @@ def test_inherited_tokens_prove_only_what_is_true(seed: int) -> None:
             assert error <= Fraction(bound)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_hull_of_a_head_is_its_range_over_the_score_box(seed: int) -> None:
+    """A weighted mean has its extremes at corners of the box: try them all, with many digits."""
+    rnd = random.Random(f"hull {seed}")
+    sizes, scale = [rnd.randint(1, 6) for _ in range(4)], 10 ** rnd.uniform(-3, 2.3)
+    values, centre, radius = [
+        np.array([draw() for size in sizes for n in range(size)])
+        for draw in (lambda: rnd.gauss(0, 3), lambda: -abs(rnd.gauss(0, scale)), lambda: abs(rnd.gauss(0, scale)))
+    ]
+    firsts = np.cumsum([0, *sizes[:-1]])
+    centre[firsts], radius[firsts] = 0.0, 0.0  # the reference token
+    lower, upper = head_hull(values, centre, radius, np.array(sizes))
+    for b, (start, size) in enumerate(zip(firsts.tolist(), sizes, strict=True)):
+        means = []
+        with mpmath.workdps(50):
+            for signs in itertools.product((-1, 1), repeat=size):
+                scores = [
+                    mpmath.mpf(centre[start + n]) + sign * mpmath.mpf(radius[start + n]) for n, sign in enumerate(signs)
+                ]
+                weights = [mpmath.exp(score) for score in scores]
+                means.append(
+                    mpmath.fsum(w * v for w, v in zip(weights, values[start:], strict=False)) / mpmath.fsum(weights)
+                )
+        assert lower[b] <= min(means)
+        assert max(means) <= upper[b]
+        assert min(means) - lower[b] < 1e-12 * (1 + max(abs(values)))
+        assert upper[b] - max(means) < 1e-12 * (1 + max(abs(values)))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The search as a whole
 
@@ -728,7 +758,7 @@ def test_an_interrupt_at_any_line_leaves_true_bounds(monkeypatch: pytest.MonkeyP
     assert complete is not None
     bounds_are_true(statement, complete, HIDDEN_AT)
     answers = 0
-    for stop in range(1, whole.lines, max(1, whole.lines // 150)):
+    for stop in range(1, whole.lines, max(1, whole.lines // 100)):
         outcome = Tracer(stop).verify(statement)
         if outcome is not None:
             answers += 1
