@@ -10,18 +10,27 @@ if not (_HERE / "certificates").is_dir() and (_HERE.parent / "certificates").is_
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
-    from attncert.api import Certificate, Result, certify, certify_indicator, construct, verify
+    from attncert.api import Certificate, Result, certify, certify_indicator, construct_head, verify
     from attncert.certificates.attention import Attention
     from attncert.certificates.errors import InputError
 
-__all__ = ["Attention", "Certificate", "InputError", "Result", "certify", "certify_indicator", "construct", "verify"]
+__all__ = [
+    "Attention",
+    "Certificate",
+    "InputError",
+    "Result",
+    "certify",
+    "certify_indicator",
+    "construct_head",
+    "verify",
+]
 
 _HOMES = {
     "Attention": ("attncert.certificates.attention", "Attention"),
     "InputError": ("attncert.certificates.errors", "InputError"),
     **{
         name: ("attncert.api", name)
-        for name in ("Certificate", "Result", "certify", "certify_indicator", "construct", "verify")
+        for name in ("Certificate", "Result", "certify", "certify_indicator", "construct_head", "verify")
     },
 }
 

@@ -1,4 +1,4 @@
-"""The front door for Python: construct, verify, certify, and the certificate as a handle.
+"""The front door for Python: construct_head, verify, certify, and the certificate as a handle.
 
 Data flow one way: statement -> construct -> verify -> certificate -> check.
 """
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from types import ModuleType
 from typing import Any
 
 from attncert.certificates.claim import LpError, SupError, error_claim, parse_indicator, parse_tolerance
@@ -23,7 +21,7 @@ from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Counterexample, Integral, Paving
-from attncert.certificates.statement import Statement
+from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.indicator import indicator_candidates
 from attncert.construct.lp import lp_candidates
@@ -38,8 +36,6 @@ ProgressCallback = Callable[[Progress], None]
 
 METHODS = ("auto", "uniform")
 PRECISION_RANGE = (24, 100_000)
-FLOAT_RANGE = (Fraction(1, 10**100), Fraction(10**100))
-"""Tolerances and sizes whose squares and ratios the floating-point search can represent."""
 
 MAX_POWER = 1000
 """Greatest p of an L_p norm."""
@@ -67,7 +63,8 @@ class Result:
 
     verdict: `proved` (the kernel re-proved the claim), `verified` (the verifier did, the kernel was not asked),
     `refuted` (a violation was proved, in the sup norm at `point`), `undecided`. error_lower and error_upper enclose the
-    norm of the error (or the measure of the layer), as decimal strings rounded outward; None where nothing is known. boxes counts those examined by the verifier.
+    norm of the error (or the measure of the layer), as decimal strings rounded outward; None where nothing is known.
+    boxes counts those examined by the verifier.
     """
 
     verdict: str
@@ -78,7 +75,7 @@ class Result:
     seconds: float
     statement_sha256: str
     detail: str
-    certificate: Certificate | None
+    certificate: Certificate | None = field(repr=False)
     notes: Mapping[str, Any] = field(default_factory=dict)
     point: tuple[str, ...] | None = None
     interrupted: bool = False
@@ -97,7 +94,7 @@ def _merit(result: Result) -> tuple[int, float]:
     return rank + (result is _NOTHING), float(result.error_upper or math.inf)
 
 
-def construct(
+def construct_head(
     target: str,
     *,
     domain: str,
@@ -151,13 +148,14 @@ def certify(
 ) -> Result:
     """Construct a head whose error on the domain is at most the tolerance, prove it, and let the kernel check that.
 
-    target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`; where:
-    conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact number
-    such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). norm: `"inf"`, or
-    p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention: `"self"`,
-    or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K and Q; the
-    domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted weights. apriori:
-    exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that can be proved.
+    target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`.
+    where: conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact
+    number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). norm:
+    `"inf"`, or p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention:
+    `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
+    and Q; the domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted
+    weights. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that
+    can be proved.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
@@ -182,7 +180,7 @@ def certify_indicator(
     check: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Result:
-    """Construct a head for a uniform partition, prove that its softmax is nearly an indicator, and let the kernel check.
+    """Construct a head for a uniform partition, prove that its softmax is nearly an indicator, and check that.
 
     The partition has the cells of `grid`, such as `"8x8"`; the values of the head are the numbers of the regions. It is
     about as little sharp as it can be, so that outside a set of at most the given measure the softmax column differs
@@ -198,9 +196,10 @@ def certify_indicator(
     if isinstance(delta, float) or isinstance(measure, float):
         raise InvalidClaim("give delta and measure as strings such as '0.05', or Fractions: a float is not exact")
     claim = parse_indicator(str(delta), str(measure))
-    _require_range(box, precision)
-    if claim.delta < FLOAT_RANGE[0] or not FLOAT_RANGE[0] <= claim.measure <= FLOAT_RANGE[1]:
-        raise InvalidClaim("delta and the measure must lie between 1e-100 and 1e100")
+    _require_precision(precision)
+    require_searchable(box, claim.measure)
+    if claim.delta < SEARCHABLE[0]:
+        raise InvalidClaim("delta must be at least 1e-100")
     if any(lo == hi for lo, hi in box.sides):
         raise InvalidDomain("a measure needs a domain whose sides all have positive length")
     counts = _grid(grid, box.dimension)
@@ -265,7 +264,6 @@ class _Request:
                 self.target,
                 self.box,
                 self.claim,
-                input_shape=self.space.shape,
                 precision=self.precision,
                 apriori_only=apriori,
                 deadline=deadline,
@@ -275,7 +273,6 @@ class _Request:
             self.target,
             self.box,
             self.claim.tolerance,
-            input_shape=self.space.shape,
             precision=self.precision,
             apriori_only=apriori,
             deadline=deadline,
@@ -304,7 +301,7 @@ def _request(
         where = (union_condition(members, space.variable_name), *where)
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; this version knows: {', '.join(METHODS)}")
-    _require_range(box, precision)
+    _require_precision(precision)
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = error_claim(norm, parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
@@ -313,8 +310,7 @@ def _request(
             raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
         if any(lo == hi for lo, hi in box.sides):
             raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
-    if not FLOAT_RANGE[0] <= claim.tolerance <= FLOAT_RANGE[1]:
-        raise InvalidClaim("the tolerance must lie between 1e-100 and 1e100")
+    require_searchable(box, claim.tolerance)
     conditions = tuple(parse_condition(condition, space) for condition in where)
     parsed = parse_target(target, space)
     if isinstance(claim, LpError):
@@ -322,14 +318,9 @@ def _request(
     return _Request(parsed, box, claim, space, conditions, precision)
 
 
-def _require_range(box: Box, precision: int) -> None:
-    """Refuse numbers that the floating-point search cannot represent."""
+def _require_precision(precision: int) -> None:
     if not PRECISION_RANGE[0] <= precision <= PRECISION_RANGE[1]:
         raise InputError(f"the precision must lie between {PRECISION_RANGE[0]} and {PRECISION_RANGE[1]} bits")
-    if any(max(abs(lo), abs(hi)) > FLOAT_RANGE[1] for lo, hi in box.sides):
-        raise InvalidDomain("the ends of the domain must lie between -1e100 and 1e100")
-    if any(0 < hi - lo < FLOAT_RANGE[0] for lo, hi in box.sides):
-        raise InvalidDomain("a side of the domain must be a point or at least 1e-100 long")
 
 
 def _grid(grid: str | Sequence[int], dimension: int) -> tuple[int, ...]:
@@ -454,12 +445,3 @@ def _decimal(x: Fraction | None, rounding: str) -> str | None:
     context = Context(prec=9, rounding=rounding)
     digits = context.divide(Decimal(x.numerator), Decimal(x.denominator))
     return str(digits.normalize(context)) if digits else "0"
-
-
-class _Room(ModuleType):
-    """The room `attncert.construct` has the name of the function and hides it once it is loaded, so it can be called."""
-
-    __call__ = staticmethod(construct)
-
-
-sys.modules["attncert.construct"].__class__ = _Room

@@ -299,7 +299,7 @@ def construct(output: Path, force: bool, as_json: bool, **request: Any) -> int:
     from attncert import api
 
     start = time.perf_counter()
-    certificate = api.construct(**request)
+    certificate = api.construct_head(**request)
     certificate.save(output, overwrite=force)
     spent = round(time.perf_counter() - start, 3)
     _tell(certificate, output, as_json, verdict=None, error_lower=None, error_upper=None, boxes=0, seconds=spent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ class Paving:
     bound: Fraction
     precision: int
     silence: int
-    trees: tuple[str, ...]
+    trees: tuple[str, ...] = field(repr=False)
 
     @property
     def leaves(self) -> int:

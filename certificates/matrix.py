@@ -7,7 +7,7 @@ held as that number: the broadcast rows of the paper's linear transformations th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
@@ -59,7 +59,7 @@ class DenseMatrix:
     """A matrix by rows: shape (r, c), r rows that are each c numbers or one number that fills the row."""
 
     shape: tuple[int, int]
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
         """Refuse rows that do not fit the shape (InvalidAttention)."""
@@ -88,7 +88,7 @@ class SparseMatrix:
     """A matrix of shape (r, c) given by its nonzero entries {(i, j): number}."""
 
     shape: tuple[int, int]
-    entries: Mapping[tuple[int, int], Fraction]
+    entries: Mapping[tuple[int, int], Fraction] = field(repr=False)
 
     def __post_init__(self) -> None:
         """Refuse entries outside the shape (InvalidAttention)."""

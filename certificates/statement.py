@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 
 from attncert.certificates.attention import Attention, attention_from_json
@@ -33,7 +34,7 @@ class Statement:
     attention: Attention
     claim: Claim
     conditions: tuple[Condition, ...] = ()
-    spelling: str | None = None
+    spelling: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together (InvalidDomain, InvalidAttention, InvalidClaim)."""
@@ -77,6 +78,20 @@ class Statement:
     def sha256(self) -> str:
         """The SHA-256 of the canonical text, in lower-case hexadecimal."""
         return hashlib.sha256(self.text.encode("ascii")).hexdigest()
+
+
+SEARCHABLE = (Fraction(1, 10**100), Fraction(10**100))
+"""Tolerances and sizes whose squares and ratios a floating-point search can represent."""
+
+
+def require_searchable(box: Box, tolerance: Fraction) -> None:
+    """Raise InvalidClaim or InvalidDomain when numbers are out of the range of the constructors and the verifier."""
+    if not SEARCHABLE[0] <= tolerance <= SEARCHABLE[1]:
+        raise InvalidClaim("the tolerance (or the measure) must lie between 1e-100 and 1e100")
+    if any(max(abs(lo), abs(hi)) > SEARCHABLE[1] for lo, hi in box.sides):
+        raise InvalidDomain("the ends of the domain must lie between -1e100 and 1e100")
+    if any(0 < hi - lo < SEARCHABLE[0] for lo, hi in box.sides):
+        raise InvalidDomain("a side of the domain must be a point or at least 1e-100 long")
 
 
 def statement_from_json(value: object) -> Statement:

@@ -37,8 +37,7 @@ _OFFSETS = {
 }
 _FEW_OFFSETS = (-0.5, 0.0, 0.5)
 
-_LEAST_POINTS = {1: 64, 2: 48, 3: 24, 4: 12}  # lattice points a side, however few the cells
-_FEWEST_POINTS = 6
+_LEAST_POINTS = {1: 64, 2: 48, 3: 24, 4: 12, 5: 6, 6: 6, 7: 6}  # lattice points a side, however few the cells
 
 
 def samples_needed(box: Box, counts: Sequence[int]) -> int:
@@ -141,7 +140,7 @@ def _offsets(box: Box, counts: Sequence[int]) -> list[FloatArray]:
     """
     moving = [lo < hi for lo, hi in box.sides]
     places = np.array(_OFFSETS.get(sum(moving), _FEW_OFFSETS))
-    least = _LEAST_POINTS.get(sum(moving), _FEWEST_POINTS)
+    least = _LEAST_POINTS.get(sum(moving), 0)
     return [
         (np.linspace(-0.5, 0.5, least // count + 1) if least > count * len(places) else places)
         if moves

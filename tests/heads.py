@@ -14,8 +14,9 @@ from typing import Any
 
 import mpmath
 
-from attncert.certificates.attention import SelfAttention
+from attncert.certificates.attention import Attention, CrossAttention, SelfAttention, Side
 from attncert.certificates.claim import SupError
+from attncert.certificates.condition import parse_condition, satisfied
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import UndefinedTarget
@@ -23,7 +24,7 @@ from attncert.certificates.evaluate import evaluate_mp
 from attncert.certificates.evidence import Evidence
 from attncert.certificates.matrix import DenseMatrix, Matrix, SparseMatrix
 from attncert.certificates.statement import Statement
-from attncert.certificates.target import InputSpace, parse_target
+from attncert.certificates.target import InputSpace, Target, parse_target
 from attncert.verifier import kernel
 
 BITS = 220  # sixty digits, and some to spare for cancellation
@@ -90,6 +91,51 @@ def attention_of(
     )
 
 
+def cross_of(
+    shapes: tuple[tuple[int, int], tuple[int, int]],
+    keys: Sequence[Sequence[Number]],
+    biases: Sequence[Number],
+    values: Sequence[Sequence[Number]],
+    *,
+    columns: Sequence[int] = (0,),
+) -> CrossAttention:
+    """The cross-attention head with scores a_i . x + b_i, x the entries of K and then those of Q.
+
+    Q is broadcast and meets its part of the keys in the product of keys and queries. K is multiplied with its part of
+    the keys already in Z_K, by a term P_h K Q_h for each of its entries. Z_Q has four equal columns to select from.
+    """
+    (d, n), (d_q, n_q) = shapes
+    m_k, m_q, tokens, width = d * n, d_q * n_q, len(biases), 4
+    height = 1 + m_q + len(values)
+    linear_K = [
+        (
+            matrix_of([[int((r, a) == (0, k // n)) for a in range(d)] for r in range(height)]),
+            matrix_of([list(keys[k]) if b == k % n else [0] * tokens for b in range(n)]),
+        )
+        for k in range(m_k)
+    ]
+    linear_Q = [
+        (
+            matrix_of([[int(r == 1 + a * n_q + b) for a in range(d_q)] for r in range(1 + m_q)]),
+            matrix_of([[int(line == b)] * width for line in range(n_q)]),
+        )
+        for b in range(n_q)
+    ]
+    selector = [[int(r == place) for r in range(1 + m_q)] for place in range(1 + m_q)]
+    return CrossAttention(
+        key_shape=(d, n),
+        query_shape=(d_q, n_q),
+        linear_K=tuple(linear_K),
+        R_K=matrix_of([list(biases), *map(list, keys[m_k:]), *map(list, values)]),
+        linear_Q=tuple(linear_Q),
+        R_Q=matrix_of([[1] * width, *([0] * width for _ in range(m_q))]),
+        W_K=matrix_of([line + [0] * len(values) for line in selector]),
+        W_Q=matrix_of(selector, sparse=True),
+        W_V=matrix_of([[int(r == 1 + m_q + v) for r in range(height)] for v in range(len(values))]),
+        W_O=SparseMatrix((width, len(columns)), {(q, j): Fraction(1) for j, q in enumerate(columns)}),
+    )
+
+
 def _inverse(lower: Sequence[Sequence[int]]) -> list[list[int]]:
     """The inverse of a lower triangular matrix with ones on the diagonal, by forward substitution."""
     size = len(lower)
@@ -100,6 +146,17 @@ def _inverse(lower: Sequence[Sequence[int]]) -> list[list[int]]:
     return inverse
 
 
+Shape = tuple[int, int]
+Shapes = Shape | tuple[Shape, Shape] | None
+"""The shape of X, of K and Q, or a column X."""
+
+
+def space_of(shape: Shapes, box: Box) -> InputSpace:
+    if shape is None:
+        return InputSpace((box.dimension, 1))
+    return InputSpace(*shape) if isinstance(shape[0], tuple) else InputSpace(shape)  # type: ignore[arg-type]
+
+
 def statement_of(
     target: str,
     domain: str | Box,
@@ -107,16 +164,22 @@ def statement_of(
     biases: Sequence[Number],
     values: Sequence[Sequence[Number]],
     tolerance: Number,
-    shape: tuple[int, int] | None = None,
+    shape: Shapes = None,
+    conditions: Sequence[str] = (),
 ) -> Statement:
     """The claim |target - T| <= tolerance for the head with scores keys . x + biases.
 
     keys: m rows, values: d_o rows.
     """
     box = parse_box(domain) if isinstance(domain, str) else domain
-    space = InputSpace(shape or (box.dimension, 1))
-    head = attention_of(space.shape, keys, biases, values)
-    return Statement(parse_target(target, space), box, head, SupError(Fraction(tolerance)))
+    space = space_of(shape, box)
+    head: Attention
+    if space.query_shape is None:
+        head = attention_of(space.shape, keys, biases, values)
+    else:
+        head = cross_of((space.shape, space.query_shape), keys, biases, values)
+    where = tuple(parse_condition(condition, space) for condition in conditions)
+    return Statement(parse_target(target, space), box, head, SupError(Fraction(tolerance)), where)
 
 
 def grid_statement(
@@ -125,11 +188,12 @@ def grid_statement(
     counts: Sequence[int],
     beta: Number,
     tolerance: Number,
-    shape: tuple[int, int] | None = None,
+    shape: Shapes = None,
+    conditions: Sequence[str] = (),
 ) -> Statement:
     """The paper's head: anchors on a grid, scores beta (|x|^2 - |x - c|^2), values f(c) rounded to float64."""
     box = parse_box(domain) if isinstance(domain, str) else domain
-    space = InputSpace(shape or (box.dimension, 1))
+    space = space_of(shape, box)
     sides = list(zip(box.sides, counts, strict=True))
     axes = [[lo + (hi - lo) * Fraction(2 * i + 1, 2 * n) for i in range(n)] for (lo, hi), n in sides]
     anchors = list(product(*axes))
@@ -137,7 +201,7 @@ def grid_statement(
     biases = [-Fraction(beta) * sum(c * c for c in anchor) for anchor in anchors]
     parsed = parse_target(target, space)
     values = [values_at(parsed, anchor) for anchor in anchors]
-    return statement_of(target, box, keys, biases, list(zip(*values, strict=True)), tolerance, shape)
+    return statement_of(target, box, keys, biases, list(zip(*values, strict=True)), tolerance, shape, conditions)
 
 
 def values_at(target: Any, anchor: Point) -> list[Fraction]:
@@ -158,8 +222,7 @@ def errors_at(statement: Statement, point: Sequence[Fraction]) -> list[Fraction 
 
     Computed to sixty digits, of which the last ten are given away: each number is a lower bound.
     """
-    d, n = statement.attention.input_shape
-    head = statement.attention([list(point[i * n : (i + 1) * n]) for i in range(d)], precision=BITS)
+    head = statement.attention(*inputs_of(statement.attention, point), precision=BITS)
     errors: list[Fraction | None] = []
     for slot, entry in zip(statement.target.outputs, list(head), strict=True):
         try:
@@ -171,6 +234,17 @@ def errors_at(statement: Statement, point: Sequence[Fraction]) -> list[Fraction 
             error = abs(value - entry) - (1 + abs(value) + abs(entry)) * mpmath.mpf(10) ** -50
             errors.append(max(exact(error), Fraction(0)))
     return errors
+
+
+def inputs_of(attention: Attention, point: Sequence[Fraction]) -> list[list[list[Fraction]]]:
+    """The entries of the input as matrices: X, or K and Q."""
+    left = iter(point)
+    return [[[next(left) for _ in range(n)] for _ in range(d)] for d, n in attention.input_shapes]
+
+
+def inside(statement: Statement, point: Sequence[Fraction]) -> bool:
+    """Tell whether a point lies in the domain of a statement: in its box, where its conditions hold."""
+    return tuple(point) in statement.domain and satisfied(statement.conditions, point)
 
 
 def error_at(statement: Statement, point: Sequence[Fraction]) -> Fraction | None:
@@ -299,25 +373,39 @@ def number_of(text: str) -> Fraction:
 
 
 def random_statement(rnd: random.Random) -> Statement:
-    """A random target, domain and head, with the tolerance 1."""
+    """A random target, domain and head, of self- or cross-attention, with the tolerance 1."""
     box = random_box(rnd)
     m = box.dimension
-    shape = rnd.choice([(m, 1), (m, 1), (1, m)])
-    space = InputSpace(shape)
-    names = [f"x{k}" for k in range(m)] + [f"X[{k // shape[1]},{k % shape[1]}]" for k in range(m)]
+    shapes: list[Shapes] = [(m, 1), (m, 1), (1, m)]
+    if m > 1:
+        shapes.append(((1, m - 1), (1, 1)) if rnd.random() < 0.5 else ((1, 1), (m - 1, 1)))
+    shape = rnd.choice(shapes)
+    space = space_of(shape, box)
+    names = [space.variable_name(k) for k in range(m)]
+    if space.query_shape is None:
+        names += [f"X[{k // space.shape[1]},{k % space.shape[1]}]" for k in range(m)]
     entries = rnd.choice([1, 1, 1, 2])
     texts = [random_target(rnd, names, rnd.choice([1, 2, 2, 3])) for _ in range(entries)]
     target = texts[0] if entries == 1 else f"[{', '.join(texts)}]"
+    conditions = []
+    if rnd.random() < 0.2:
+        lo, hi = map(float, box.sides[0])
+        cut = rnd.choice([f"{lo + (hi - lo) * rnd.random():.6f}", random_target(rnd, names, 1)])
+        conditions = [f"{names[0]} {rnd.choice(['<=', '<', '>'])} {cut}"]
+        conditions += [f"not {random_target(rnd, names, 1)} < {random_target(rnd, names, 1)} - 1"] * rnd.randrange(2)
     beta = Fraction(10 ** rnd.uniform(-2, 8)).limit_denominator(1000) or Fraction(1, 100)
     if rnd.random() < 0.6:
         largest = rnd.choice([1, 4, 16, 64]) ** (1 / m)
-        return grid_statement(target, box, [rnd.randint(1, max(1, int(largest))) for _ in range(m)], beta, 1, shape)
-    return _irregular(rnd, target, box, shape, space, beta)
+        counts = [rnd.randint(1, max(1, int(largest))) for _ in range(m)]
+        return grid_statement(target, box, counts, beta, 1, shape, conditions)
+    keys, biases, values = _irregular(rnd, parse_target(target, space), box, beta)
+    return statement_of(target, box, keys, biases, values, 1, shape, conditions)
 
 
-def _irregular(
-    rnd: random.Random, target: str, box: Box, shape: tuple[int, int], space: InputSpace, beta: Fraction
-) -> Statement:
+Rows = list[list[Fraction]]
+
+
+def _irregular(rnd: random.Random, target: Target, box: Box, beta: Fraction) -> tuple[Rows, list[Fraction], Rows]:
     """Keys, biases and values off any grid: random slopes, or anchors at random places with biases off by a little."""
     tokens = rnd.choice([1, 2, 3, 7, 20])
     places = points_of(box, tokens, rnd)[-tokens:]
@@ -328,10 +416,9 @@ def _irregular(
     else:
         keys = [[beta * Fraction(rnd.gauss(0, 1)) for _ in places] for _ in box.sides]
         biases = [beta * Fraction(rnd.gauss(0, 1)) / 3 for _ in places]
-    parsed = parse_target(target, space)
     noise = rnd.choice([0, 0, Fraction(1, 100), 1])
-    values = [[v + noise * Fraction(rnd.uniform(-1, 1)) for v in values_at(parsed, place)] for place in places]
-    return statement_of(target, box, keys, biases, list(zip(*values, strict=True)), 1, shape)
+    values = [[v + noise * Fraction(rnd.uniform(-1, 1)) for v in values_at(target, place)] for place in places]
+    return keys, biases, [list(line) for line in zip(*values, strict=True)]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -355,16 +442,14 @@ def full(matrix: Any) -> list[list[Fraction]]:
     return dense
 
 
-def evaluated(attention: SelfAttention, X: Sequence[Sequence[Fraction]], digits: int = 60) -> list[list[mpmath.mpf]]:
-    """T(X) = W_V Z softmax((W_K Z)^T W_Q Z) W_O, as it is written, for any head: quadratic scores and all."""
-    Z = full(attention.R)
-    for P, Q in attention.linear:
-        term = multiplied(multiplied(full(P), X), full(Q))
-        Z = [[a + b for a, b in zip(left, right, strict=True)] for left, right in zip(Z, term, strict=True)]
-    keys, queries = multiplied(full(attention.W_K), Z), multiplied(full(attention.W_Q), Z)
+def evaluated(attention: Attention, *inputs: Sequence[Sequence[Fraction]], digits: int = 60) -> list[list[mpmath.mpf]]:
+    """T = W_V Z_K softmax((W_K Z_K)^T W_Q Z_Q) W_O, as it is written, for any head: quadratic scores and all."""
+    sides = [attention.keys_side, attention.queries_side]
+    Z_K, Z_Q = [embedded(side, X) for side, X in zip(sides, [inputs[0], inputs[-1]], strict=True)]
+    keys, queries = multiplied(full(attention.W_K), Z_K), multiplied(full(attention.W_Q), Z_Q)
     scores = multiplied([list(column) for column in zip(*keys, strict=True)], queries)
     selected = multiplied(scores, full(attention.W_O))  # W_O selects columns, before the softmax as well as after it
-    values = multiplied(full(attention.W_V), Z)
+    values = multiplied(full(attention.W_V), Z_K)
     with mpmath.workdps(digits + 10):
         out = [[mpmath.mpf(0)] * len(selected[0]) for _ in values]
         for j, column in enumerate(zip(*selected, strict=True)):
@@ -374,6 +459,15 @@ def evaluated(attention: SelfAttention, X: Sequence[Sequence[Fraction]], digits:
                 top = mpmath.fsum(mpf(value) * weight for value, weight in zip(line, weights, strict=True))
                 out[r][j] = top / mpmath.fsum(weights)
         return out
+
+
+def embedded(side: Side, X: Sequence[Sequence[Fraction]]) -> list[list[Any]]:
+    """Z = sum_h P_h X Q_h + R."""
+    Z = full(side.R)
+    for P, Q in side.linear:
+        term = multiplied(multiplied(full(P), X), full(Q))
+        Z = [[a + b for a, b in zip(left, right, strict=True)] for left, right in zip(Z, term, strict=True)]
+    return Z
 
 
 def mpf(x: Fraction) -> mpmath.mpf:

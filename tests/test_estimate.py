@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from heads import grid_statement
 
-from attncert.certificates.attention import SelfAttention
+from attncert.certificates.attention import Attention
 from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import TooLarge
 from attncert.certificates.evaluate import evaluate_float
+from attncert.certificates.matrix import row_to_floats
 from attncert.certificates.target import InputSpace, Target, parse_target
 from attncert.construct import estimate
 from attncert.construct.estimate import MAX_SAMPLES, grid_error, samples_needed
 from attncert.construct.uniform import uniform_head
+from attncert.verifier.reduction import reduce_head
 
 TARGETS = {
     1: ["sin(5*x)", "sqrt(x + 1)", "[x**2, abs(x - 0.3)]", "where(x < 1/2, 0, 1)"],
@@ -43,10 +45,17 @@ def lattice(box: Box, counts: Sequence[int]) -> np.ndarray:
     return np.array(list(product(*axes)))
 
 
-def sampled(target: Target, head: SelfAttention, points: np.ndarray) -> float:
-    """The largest |f - T| over the points, with the head evaluated as it is."""
-    values = np.array([head(x)[:, 0] for x in points])
-    return float(np.max(np.abs(evaluate_float(target, points) - values)))
+def sampled(target: Target, head: Attention, points: np.ndarray) -> float:
+    """The largest |f - T| over the points, for the scores and values that the matrices of the head reduce to."""
+    (reduced,) = reduce_head(head)
+    keys, values = (
+        np.array([row_to_floats(row, head.tokens) for row in rows]) for rows in (reduced.keys, reduced.values)
+    )
+    scores = points @ keys + row_to_floats(reduced.biases, head.tokens)
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    softmax = weights / weights.sum(axis=1, keepdims=True)
+    assert np.allclose(head(points[0])[:, 0], values @ softmax[0], atol=1e-9)
+    return float(np.max(np.abs(evaluate_float(target, points) - softmax @ values.T)))
 
 
 def random_case(seed: int) -> tuple[str, str, tuple[int, ...], random.Random]:
@@ -72,7 +81,7 @@ def test_temperatures_for_each_axis_give_the_error_of_the_head(seed: int) -> Non
     source, domain, counts, rnd = random_case(seed)
     target, box = on(source, domain)
     betas = [Fraction(rnd.choice(["0", "0.1", "10", "500", "1e5"])) for _ in counts]
-    head = uniform_head(target, box, counts, betas, input_shape=target.space.shape, precision=53)
+    head = uniform_head(target, box, counts, betas, precision=53)
     expected = sampled(target, head, lattice(box, counts))
     assert grid_error(target, box, counts, [float(beta) for beta in betas]) == pytest.approx(expected, abs=1e-8)
 

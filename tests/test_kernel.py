@@ -124,6 +124,22 @@ def search(statement: Json, bound: str, j: int = 0, depth: int = 14, axes: str =
     return visit(proof.root, proof.all, 0)
 
 
+def edit(path: str, value: Json) -> Callable[[Json], None]:
+    """Replace the value at a path such as statement.claim.tolerance; the value DELETE removes the key."""
+
+    def apply(certificate: Json) -> None:
+        *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
+        for key in parents:
+            certificate = certificate[key]
+        if value is DELETE:
+            del certificate[last]
+        else:
+            certificate[last] = value
+
+    return apply
+
+
+DELETE = ...
 SIXTEEN = grid(16)
 SINE = sampled(lambda x: math.sin(2 * math.pi * x), SIXTEEN)
 UNIT = [["0", "1"]]
@@ -282,6 +298,122 @@ def test_scores_need_only_be_affine_in_the_free_entries() -> None:
     assert reason(sealed(statement, paving("0.25", tree))) == "leaf"
     statement["domain"]["box"][1] = ["1", "1.0000001"]
     assert reason(sealed(statement, paving("0.25", tree))) == "unsupported"
+
+
+def cut(tree: str, *conditions: str, target: str = "sin(2*pi*x)") -> Json:
+    """The sine on the part of [0, 1] where all conditions hold."""
+    statement = sine_statement("0.3")
+    statement["target"] = target
+    statement["domain"]["where"] = list(conditions)
+    return sealed(statement, paving("0.3", tree))
+
+
+LOWER_HALF = "0" + uniform_tree(9) + "-"
+
+
+def test_boxes_outside_the_conditions_need_no_proof() -> None:
+    found = check(cut(LOWER_HALF, "x < 1/2"))
+    assert (found.leaves, found.claim) == (512, "|sin(2*pi*x) - T| <= 0.3 on [0, 1] where x < 1/2")
+    assert check(cut("0-" + uniform_tree(9), "x >= 0", "x**2 > 1/4")).leaves == 512
+    assert check(cut(uniform_tree(10), "x < 1/2")).leaves == 1024
+    assert check(cut(LOWER_HALF, "x < 1/2", target="sin(2*pi*x) + 0*sqrt(1/2 - x)")).leaves == 512
+    assert check(cut(uniform_tree(10))).leaves == 1024
+
+
+@pytest.mark.parametrize(
+    ("expected", "tree", "conditions"),
+    [
+        ("leaf", LOWER_HALF, []),
+        ("leaf", LOWER_HALF, ["x <= 1/2"]),  # the point 1/2 belongs to the upper half
+        ("leaf", LOWER_HALF, ["x > 1/2"]),
+        ("leaf", "0-" + uniform_tree(9), ["x < 1/2"]),
+        ("leaf", LOWER_HALF, ["x < 1/2 or x > 3/4"]),
+        ("leaf", LOWER_HALF, ["log(x - 3/4) > 5"]),  # not defined on the whole box, so not false on it
+        ("leaf", "-", ["x < 1/2"]),
+        ("tree", "-", ["x < 0"]),  # nothing would be left to prove
+        ("tree", LOWER_HALF + "-", ["x < 1/2"]),
+        ("tree", LOWER_HALF[:-1], ["x < 1/2"]),
+    ],
+)
+def test_boxes_that_may_not_be_left_out(expected: str, tree: str, conditions: list[str]) -> None:
+    assert reason(cut(tree, *conditions)) == expected
+
+
+def test_a_counterexample_satisfies_the_conditions() -> None:
+    for expected, condition in (
+        ("refuted", "x <= 1/4"),
+        ("point", "x < 1/4"),
+        ("point", "log(x - 1/2) < 0"),
+        ("point", "sin(pi*x)**2 <= 1/2"),  # true, but only just: no precision proves it
+    ):
+        certificate = copy.deepcopy(refutation())
+        certificate["statement"]["domain"]["where"] = ["x > 0", condition]
+        certificate = sealed(certificate["statement"], certificate["evidence"])
+        if expected == "refuted":
+            assert check(certificate).verdict == expected
+        else:
+            assert reason(certificate) == expected
+
+
+def cross_statement(target: str = "sin(2*pi*Q[0,0])", tolerance: str = "0.25") -> Json:
+    """Keys and values are constant and queries come from Q, so that T(K, Q) is the uniform head at Q."""
+    head = uniform_head(SIXTEEN, 4000.0, [SINE])
+    keys, bias, values = (head["R"]["rows"][i] for i in (1, 2, 4))
+    attention = {
+        "kind": "cross",
+        "key_shape": [1, 1],
+        "query_shape": [1, 1],
+        "linear_K": [{"P": sparse(3, 1), "Q": {"shape": [1, 16], "rows": ["1"]}}],
+        "R_K": {"shape": [3, 16], "rows": [keys, bias, values]},
+        "linear_Q": [{"P": sparse(2, 1, (0, 0, "1")), "Q": {"shape": [1, 1], "rows": ["1"]}}],
+        "R_Q": {"shape": [2, 1], "rows": ["0", "1"]},
+        "W_K": sparse(2, 3, (0, 0, "1"), (1, 1, "1")),
+        "W_Q": sparse(2, 2, (0, 0, "1"), (1, 1, "1")),
+        "W_V": sparse(1, 3, (0, 2, "1")),
+        "W_O": sparse(1, 1, (0, 0, "1")),
+    }
+    return make_statement(target, [["0", "1"], ["0", "1"]], attention, tolerance)
+
+
+def test_cross_attention() -> None:
+    statement = cross_statement()
+    tree = search(statement, "0.25", axes="1")  # the entry of K comes first
+    found = check(sealed(statement, paving("0.25", tree)))
+    assert (found.verdict, found.tokens) == ("proved", 16)
+    assert reason(sealed(statement, paving("0.25", uniform_tree(8, "0")))) == "leaf"
+    assert reason(sealed(statement, paving("0.25", uniform_tree(8, "2")))) == "tree"
+    assert reason(sealed(cross_statement("sin(2*pi*K[0,0])"), paving("0.25", tree))) == "leaf"
+    fixed = cross_statement("sin(2*pi*Q[0,0]) + K[0,0] - 1/3")
+    fixed["domain"]["box"][0] = ["1/3", "1/3"]
+    assert check(sealed(fixed, paving("0.25", tree))).verdict == "proved"
+    point = {"kind": "counterexample", "point": ["0", "1/4"], "entry": [0, 0], "precision": 64}
+    assert check(sealed(cross_statement(tolerance="0.01"), point)).verdict == "refuted"
+    assert reason(sealed(cross_statement(tolerance="0.01"), {**point, "point": ["1/4", "9/32"]})) == "point"
+
+
+@pytest.mark.parametrize(
+    ("expected", "path", "value"),
+    [
+        ("unsupported", "linear_K.0.P", sparse(3, 1, (2, 0, "1"))),  # values depend on K
+        ("unsupported", "linear_K.0.P", sparse(3, 1, (0, 0, "1"))),  # scores have a product of K and Q
+        ("leaf", "linear_K.0.P", sparse(3, 1, (1, 0, "1"))),  # a common bias, but the boxes are too wide in K
+        ("shape", "linear_K.0.P", sparse(2, 1, (0, 0, "1"))),
+        ("shape", "linear_Q.0.Q", {"shape": [1, 16], "rows": ["1"]}),
+        ("shape", "query_shape", [2, 1]),
+        ("shape", "W_O", sparse(16, 1, (0, 0, "1"))),
+        ("shape", "W_Q", sparse(2, 3, (0, 0, "1"))),
+        ("malformed", "linear", []),
+        ("malformed", "R_Q", DELETE),
+        ("malformed", "kind", "self"),
+    ],
+)
+def test_cross_attention_rejected(expected: str, path: str, value: Json) -> None:
+    statement = cross_statement()
+    tree = search(statement, "0.25", axes="1")
+    edit(path, value)(statement["attention"])
+    if expected == "leaf":  # the same bias for all tokens cancels: it takes more to break the proof
+        statement["attention"]["linear_K"][0]["Q"]["rows"] = [["0"] * 15 + ["100000"]]
+    assert reason(sealed(statement, paving("0.25", tree))) == expected
 
 
 def test_a_linear_transformation_may_be_absent() -> None:
@@ -518,22 +650,6 @@ def test_the_target_between_the_sampled_points_counts() -> None:
 # --- rejection -------------------------------------------------------------------------------------------------------
 
 
-def edit(path: str, value: Json) -> Callable[[Json], None]:
-    """Replace the value at a path such as statement.claim.tolerance; the value DELETE removes the key."""
-
-    def apply(certificate: Json) -> None:
-        *parents, last = [int(key) if key.isdigit() else key for key in path.split(".")]
-        for key in parents:
-            certificate = certificate[key]
-        if value is DELETE:
-            del certificate[last]
-        else:
-            certificate[last] = value
-
-    return apply
-
-
-DELETE = ...
 TREE = GOOD["evidence"]["trees"][0]
 A = "statement.attention."
 REJECTIONS: list[tuple[str, str, Json]] = [
@@ -550,6 +666,14 @@ REJECTIONS: list[tuple[str, str, Json]] = [
     ("malformed", "statement.extra", 1),
     ("malformed", "statement.target", 3),
     ("malformed", "statement.domain", ["0", "1"]),
+    ("malformed", "statement.domain", 0),
+    ("malformed", "statement.domain", ["box", "where"]),
+    ("malformed", "statement.domain.where", "x < 1"),
+    ("malformed", "statement.domain.where", [1]),
+    ("target", "statement.domain.where", ["x"]),
+    ("target", "statement.domain.where", ["x < 1", "1 +"]),
+    ("target", "statement.domain.where", ["[x < 1]"]),
+    ("shape", "statement.domain.where", ["x1 < 1"]),
     ("malformed", "statement.domain.extra", []),
     ("malformed", "statement.domain.box.0", ["0", "1", "2"]),
     ("malformed", "statement.domain.box.0", ["0", 1]),
@@ -651,7 +775,9 @@ REJECTIONS: list[tuple[str, str, Json]] = [
     ("tree", "evidence.trees.0", "1" + TREE[1:]),
     ("tree", "evidence.trees.0", "z" + TREE[1:]),
     ("tree", "evidence.trees.0", "A" + TREE[1:]),
-    ("tree", "evidence.trees.0", "-" + TREE[1:]),
+    ("tree", "evidence.trees.0", "+" + TREE[1:]),
+    ("leaf", "evidence.trees.0", "-"),
+    ("leaf", "evidence.trees.0", "-" + TREE[1:]),
     ("tree", "evidence.trees.0", "\ud800"),
     ("tree", "evidence.trees.0", "\u0660" + TREE[1:]),
     ("leaf", "evidence.trees.0", "."),

@@ -20,6 +20,7 @@ from heads import (
     error_at,
     errors_at,
     grid_statement,
+    inside,
     kernel_says,
     number_of,
     points_of,
@@ -35,6 +36,7 @@ from attncert.verifier import prove_sup as prove
 from attncert.verifier.prove import Outcome, verify
 
 AXES = "0123456789abcdefghijklmnopqrstuvwxyz"
+LEAVES = ".-"  # to be proved, and outside the domain
 UNSEEN = ("undefined", "point")  # what the kernel says of a violation beside a jump or a pole that it cannot tell apart
 Spied = list[tuple[int, Point, float]]
 
@@ -62,7 +64,7 @@ def check_random_claim(seed: int, lower_bounds: Spied) -> str:
     """Draw a head, a target and a tolerance near the error; return what the engine and the kernel said."""
     rnd = random.Random(f"claim {seed}")
     statement = random_statement(rnd)
-    points = points_of(statement.domain, 8, rnd)
+    points = [x for x in points_of(statement.domain, 8, rnd) if inside(statement, x)]
     errors = [error_at(statement, x) for x in points]
     largest = max((error for error in errors if error is not None), default=Fraction(0))
     tolerance = Fraction(1, 10)
@@ -74,13 +76,12 @@ def check_random_claim(seed: int, lower_bounds: Spied) -> str:
     outcome = verify(statement, max_boxes=1000)
     said = kernel_says(bytes_of(statement, outcome.evidence))
     check_outcome(statement, outcome, said)
-    for x, error in zip(points, errors, strict=True):
+    for error in errors:
         check_error(outcome, said, error)
-        assert error is None or x in statement.domain
     for entry, x, bound in lower_bounds:
         error = errors_at(statement, x)[entry]
         assert bound <= 0 or (error is not None and Fraction(bound) <= error)
-        if x in statement.domain:
+        if inside(statement, x):
             check_error(outcome, said, error)
     return f"{outcome.verdict}, kernel: {said}"
 
@@ -92,10 +93,11 @@ def check_outcome(statement: Statement, outcome: Outcome, said: str) -> None:
         assert isinstance(outcome.evidence, Paving)
         assert Fraction(outcome.error_lower) <= outcome.evidence.bound <= statement.claim.tolerance
         assert outcome.evidence.bound <= Fraction(outcome.error_upper)
-        assert said == "proved"
+        empty = not any("." in tree for tree in outcome.evidence.trees)
+        assert said == ("tree" if empty else "proved")  # where the conditions exclude all, nothing is there to prove
     elif outcome.verdict == "refuted":
         assert isinstance(outcome.evidence, Counterexample)
-        assert outcome.evidence.point in statement.domain
+        assert inside(statement, outcome.evidence.point)
         r, j = outcome.evidence.entry
         error = errors_at(statement, outcome.evidence.point)[r * statement.target.shape[1] + j]
         assert error is not None
@@ -143,12 +145,12 @@ def test_bounds_on_many_random_claims_are_true(seeds: range, lower_bounds: Spied
 
 def worst_point(statement: Statement, rnd: random.Random) -> tuple[Point, Fraction]:
     """Where the error is large, and the error there."""
-    points = points_of(statement.domain, 8, rnd)
+    points = [x for x in points_of(statement.domain, 8, rnd) if inside(statement, x)]
     outcome = verify(with_tolerance(statement, Fraction(1, 10**30)), max_boxes=200)
     if isinstance(outcome.evidence, Counterexample):
         points.append(outcome.evidence.point)
     errors = [(error_at(statement, x) or Fraction(0), x) for x in points]
-    error, x = max(errors, key=lambda pair: pair[0])
+    error, x = max(errors, key=lambda pair: pair[0], default=(Fraction(0), ()))
     return x, error
 
 
@@ -164,7 +166,7 @@ def best_paving(statement: Statement, error: Fraction) -> Paving | None:
 def deepened(tree: str, box: Box, x: Point, levels: int) -> str:
     """The tree with the leaf where x lies split again and again around x."""
     sides, at = list(box.sides), 0
-    while tree[at] != ".":
+    while tree[at] not in LEAVES:
         above = _halve(sides, AXES.index(tree[at]), x)
         at = _end(tree, at + 1) if above else at + 1
     chain, ends = "", ""
@@ -189,7 +191,7 @@ def _end(tree: str, at: int) -> int:
     """The place behind the subtree that starts at a place."""
     open_nodes = 1
     while open_nodes:
-        open_nodes += -1 if tree[at] == "." else 1
+        open_nodes += -1 if tree[at] in LEAVES else 1
         at += 1
     return at
 
@@ -202,6 +204,7 @@ def attacks(statement: Statement, evidence: Paving | None, bound: Fraction, x: P
     if evidence is not None:
         finer = tuple(deepened(tree, statement.domain, x, 30) for tree in evidence.trees)
         yield replace(evidence, bound=bound)
+        yield replace(evidence, bound=bound, trees=tuple(tree.replace(".", "-") for tree in finer))
         for precision, silence in ((32, evidence.silence), (evidence.precision, 2), (300, 2000)):
             yield Paving(bound, precision, silence, finer)
 
@@ -248,12 +251,13 @@ def check_many_false_claims(seeds: range, least: int) -> None:
         said += check_false_claims(seed)
     assert said["claims"] >= least, said
     assert said["refuted"] > 0.3 * said["claims"], said
+    assert said["attack: leaf"] > 0.99 * sum(said[what] for what in said if what.startswith("attack")), said
     assert said["attack: leaf"] > 2 * said["claims"], said
-    assert said["refutation: refuted"] > 0.97 * said["refuted"], said
-    assert said["point: refuted"] > 0.9 * said["claims"], said
+    assert said["refutation: refuted"] > 0.9 * said["refuted"], said
+    assert said["point: refuted"] > 0.8 * said["claims"], said
 
 
-@pytest.mark.parametrize("seeds", [range(start, start + 6) for start in range(0, 24, 6)], ids=str)
+@pytest.mark.parametrize("seeds", [range(start, start + 8) for start in range(0, 32, 8)], ids=str)
 def test_false_claims_are_never_proved(seeds: range) -> None:
     check_many_false_claims(seeds, 15)
 
@@ -268,22 +272,25 @@ def test_many_false_claims_are_never_proved(seeds: range) -> None:
 # Needles: a violation in a region so small that no sample meets it
 
 
-def hidden_token(place: str, width: str, beta: str, value: str, tolerance: str, tokens: int = 12) -> Statement:
-    """A grid head for x on [0,1] with one more token, best only within `width` around `place`, with a wrong value.
+TOKENS = 12
 
-    Beside its best neighbour of slope 2 beta c, a token of slope 2 beta p wins where beta(p - c)(2x - p - c) + bonus > 0.
+
+def face_near(place: str) -> Fraction:
+    """The face between two cells of the grid that is nearest to a place, or one of the two nearest."""
+    return Fraction(round(number_of(place) * TOKENS), TOKENS)
+
+
+def hidden_token(place: str, width: str, beta: str, value: str, tolerance: str) -> Statement:
+    """A grid head for x on [0,1] with one more token, best only within width/2 of the face near `place`.
+
+    At the face both neighbours, h apart, score the same. The token has the mean of their slopes, 2 beta p, so beside
+    the face it loses beta h a unit of x to the better neighbour: it wins on p -+ width/2, by a bonus of beta h width/2.
     """
-    b, p, w = Fraction(beta), number_of(place), number_of(width)
-    anchors = [Fraction(2 * i + 1, 2 * tokens) for i in range(tokens)]
-    left = max(c for c in anchors if c <= p)
-    right = min(c for c in anchors if c >= p)
-    # At p both neighbours lose to the token by the bonus delta; it wins on p +- w/2 when delta = beta (right - left) w / 2.
-    # The sum of all three constraints is satisfied at the face between the neighbours, so p is put there.
-    middle = (left + right) / 2
-    keys = [2 * b * c for c in anchors] + [2 * b * middle]
-    biases = [-b * c * c for c in anchors]
-    level = 2 * b * left * middle - b * left * left  # the score of both neighbours at the face
-    biases.append(level - 2 * b * middle * middle + b * (right - left) * w / 2)
+    b, p, h = Fraction(beta), face_near(place), Fraction(1, TOKENS)
+    anchors = [Fraction(2 * i + 1, 2 * TOKENS) for i in range(TOKENS)]
+    keys = [2 * b * c for c in [*anchors, p]]
+    at_face = b * (p * p - h * h / 4)  # the neighbours' score: beta (p^2 - (p - c)^2)
+    biases = [*(-b * c * c for c in anchors), at_face - 2 * b * p * p + b * h * number_of(width) / 2]
     return statement_of("x", "[0,1]", [keys], biases, [[*anchors, Fraction(value)]], tolerance)
 
 
@@ -297,16 +304,15 @@ def test_a_token_far_off_in_a_tiny_region_is_never_proved(place: str, value: str
     """With beta so large that the region is sharp: the error in its middle is |value - x|."""
     beta = str(Fraction(2000) / number_of(width))
     statement = hidden_token(place, width, beta, value, "0.1")
-    middle = (_face(place, 12),)
+    middle = (face_near(place),)
     error = error_at(statement, middle)
     assert error is not None
     assert error > Fraction(1, 10)
+    inside = statement.attention([[face_near(place) + number_of(width) / 4]], precision=100)[0, 0]
+    outside = statement.attention([[face_near(place) + number_of(width)]], precision=100)[0, 0]
+    assert abs(inside - float(Fraction(value))) < 0.01
+    assert abs(outside - float(face_near(place))) < 0.1
     never_proved(statement, middle)
-
-
-def _face(place: str, tokens: int) -> Fraction:
-    anchors = [Fraction(2 * i + 1, 2 * tokens) for i in range(tokens)]
-    return (max(c for c in anchors if c <= number_of(place)) + min(c for c in anchors if c >= number_of(place))) / 2
 
 
 def never_proved(statement: Statement, x: Point, refuted: str = "refuted") -> None:
@@ -316,7 +322,7 @@ def never_proved(statement: Statement, x: Point, refuted: str = "refuted") -> No
     """
     error = error_at(statement, x)
     assert error is not None
-    assert x in statement.domain
+    assert inside(statement, x)
     assert error > statement.claim.tolerance
     outcome = verify(statement, max_boxes=4000)
     assert outcome.verdict != "verified"

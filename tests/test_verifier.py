@@ -18,10 +18,12 @@ import pytest
 from flint import arb, ctx, fmpq
 from heads import (
     attention_of,
+    cross_of,
     error_at,
     errors_at,
     evaluated,
     grid_statement,
+    inputs_of,
     matrix_of,
     mpf,
     points_of,
@@ -37,9 +39,10 @@ from attncert.certificates.matrix import row_entry
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
-from attncert.verifier import paving, point
+from attncert.verifier import boxes, paving, point
 from attncert.verifier import prove_sup as prove
 from attncert.verifier.head import round_head
+from attncert.verifier.hull import head_hull
 from attncert.verifier.paving import Block, Grid, PavingSearch
 from attncert.verifier.point import climb, estimate_errors, exact_point, proved_error, sample_points
 from attncert.verifier.prove import verify
@@ -103,6 +106,35 @@ def test_reduction_is_the_head(shape: tuple[int, int], mixed: bool, sparse: bool
                 assert abs(written[r][j] - value) < mpmath.mpf(10) ** -55
                 assert abs(called[r, j] - value) < mpmath.mpf(10) ** -55
                 assert rounded[r, j] == pytest.approx(float(value), rel=1e-9, abs=1e-9)
+
+
+CROSS_SHAPES = [((1, 1), (1, 1)), ((2, 2), (1, 2)), ((1, 3), (2, 1))]
+
+
+@pytest.mark.parametrize("columns", [(0,), (3, 1)])
+@pytest.mark.parametrize("shapes", CROSS_SHAPES)
+def test_reduction_is_the_cross_attention_head(
+    shapes: tuple[tuple[int, int], tuple[int, int]], columns: tuple[int, ...]
+) -> None:
+    """Part of the scores comes from Q by way of the queries, part from K by way of keys that depend on it."""
+    rnd = random.Random(f"{shapes} {columns}")
+    m, tokens = sum(d * n for d, n in shapes), 3
+    keys, biases, values = [rationals(rnd, tokens) for _ in range(m)], rationals(rnd, tokens), [rationals(rnd, tokens)]
+    attention = cross_of(shapes, keys, biases, values, columns=columns)
+    heads = reduce_head(attention)
+    assert len(heads) == len(columns)
+    for head in heads:
+        assert [[row_entry(row, i) for i in range(tokens)] for row in head.keys] == keys
+        assert [row_entry(head.biases, i) for i in range(tokens)] == biases
+        assert [[row_entry(row, i) for i in range(tokens)] for row in head.values] == values
+    for _ in range(3):
+        x = rationals(rnd, m, Fraction(1, 50))
+        inputs = inputs_of(attention, x)
+        written, called = evaluated(attention, *inputs), attention(*inputs, precision=220)
+        (value,) = reduced_value(heads[0], x)
+        for j in range(len(columns)):
+            assert abs(written[0][j] - value) < mpmath.mpf(10) ** -55
+            assert abs(called[0, j] - value) < mpmath.mpf(10) ** -55
 
 
 def test_queries_may_differ_from_column_to_column() -> None:
@@ -498,7 +530,7 @@ def test_kept_tokens_lie_in_their_ranges_and_dropped_ones_are_silent(seed: int) 
     block = block_of(index, levels, head.tokens)
     lo, hi = search.grid.ends(block)
     centre = 0.5 * (lo + hi)
-    left, middle, radius, _ = search._activate(block, centre, np.maximum(hi - centre, centre - lo))
+    left, middle, radius, _ = search.activate(block, centre, np.maximum(hi - centre, centre - lo))
     at = 0
     for b, count in enumerate(left.counts.tolist()):
         sides = exact_sides(statement.domain, index[b], levels[b])
@@ -547,6 +579,35 @@ def test_inherited_tokens_prove_only_what_is_true(seed: int) -> None:
             error = error_at(statement, x)
             assert error is not None
             assert error <= Fraction(bound)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_hull_of_a_head_is_its_range_over_the_score_box(seed: int) -> None:
+    """A weighted mean has its extremes at corners of the box: try them all, with many digits."""
+    rnd = random.Random(f"hull {seed}")
+    sizes, scale = [rnd.randint(1, 6) for _ in range(4)], 10 ** rnd.uniform(-3, 2.3)
+    values, centre, radius = [
+        np.array([draw() for size in sizes for n in range(size)])
+        for draw in (lambda: rnd.gauss(0, 3), lambda: -abs(rnd.gauss(0, scale)), lambda: abs(rnd.gauss(0, scale)))
+    ]
+    firsts = np.cumsum([0, *sizes[:-1]])
+    centre[firsts], radius[firsts] = 0.0, 0.0  # the reference token
+    lower, upper = head_hull(values, centre, radius, np.array(sizes))
+    for b, (start, size) in enumerate(zip(firsts.tolist(), sizes, strict=True)):
+        means = []
+        with mpmath.workdps(50):
+            for signs in itertools.product((-1, 1), repeat=size):
+                scores = [
+                    mpmath.mpf(centre[start + n]) + sign * mpmath.mpf(radius[start + n]) for n, sign in enumerate(signs)
+                ]
+                weights = [mpmath.exp(score) for score in scores]
+                means.append(
+                    mpmath.fsum(w * v for w, v in zip(weights, values[start:], strict=False)) / mpmath.fsum(weights)
+                )
+        assert lower[b] <= min(means)
+        assert max(means) <= upper[b]
+        assert min(means) - lower[b] < 1e-12 * (1 + max(abs(values)))
+        assert upper[b] - max(means) < 1e-12 * (1 + max(abs(values)))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -698,7 +759,7 @@ def test_an_interrupt_at_any_line_leaves_true_bounds(monkeypatch: pytest.MonkeyP
     assert complete is not None
     bounds_are_true(statement, complete, HIDDEN_AT)
     answers = 0
-    for stop in range(1, whole.lines, max(1, whole.lines // 150)):
+    for stop in range(1, whole.lines, max(1, whole.lines // 100)):
         outcome = Tracer(stop).verify(statement)
         if outcome is not None:
             answers += 1
@@ -723,7 +784,7 @@ def test_an_enclosure_that_is_none_proves_nothing(lower: float, upper: float, mo
         return np.full((len(lo), 1), lower), np.full((len(hi), 1), upper)
 
     monkeypatch.setattr(paving, "enclose", enclose)
-    monkeypatch.setattr(paving, "MAX_LEVEL", 4)
+    monkeypatch.setattr(boxes, "MAX_LEVEL", 4)
     search = search_of(statement_of("0", "[0,1]", [[0, 0]], [0, 0], [[0, 0]], 1), 1.0)
     assert search.run().status != "proved"
 
@@ -731,7 +792,7 @@ def test_an_enclosure_that_is_none_proves_nothing(lower: float, upper: float, mo
 @pytest.mark.parametrize("field", ["keys", "biases", "values", "score_slack", "value_slack", "value_min", "value_max"])
 @pytest.mark.parametrize("number", [math.nan, math.inf])
 def test_a_head_that_is_no_number_proves_nothing(field: str, number: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paving, "MAX_LEVEL", 3)
+    monkeypatch.setattr(boxes, "MAX_LEVEL", 3)
     search = search_of(SINE, 0.15)
     old = getattr(search.head, field)
     search.head = replace(search.head, **{field: number if isinstance(old, float) else np.full_like(old, number)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -9,12 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from attncert.certificates.domain import Box
+from attncert.certificates.errors import InvalidAttention
 from attncert.certificates.interval import down, up
 from attncert.certificates.matrix import Row, row_to_floats
 from attncert.certificates.numbers import float_down, float_up
 from attncert.verifier.reduction import ReducedHead
 
 FloatArray = npt.NDArray[np.float64]
+
+LARGEST = 1e300
+"""Numbers of a head up to this size can be verified: their products are far from overflow."""
 
 UNIT = 2.0**-53
 """The unit roundoff u of float64."""
@@ -56,11 +61,17 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     underflow.
     """
     n, m = head.tokens, len(head.keys)
-    keys = np.stack([row_to_floats(row, n) for row in head.keys])
-    biases = row_to_floats(head.biases, n)
+    try:
+        keys = np.stack([row_to_floats(row, n) for row in head.keys])
+        biases = row_to_floats(head.biases, n)
+        values = np.stack([row_to_floats(row, n) for row in head.values])
+        largest = max(float(np.max(np.abs(numbers))) for numbers in (keys, biases, values))
+    except OverflowError:
+        largest = math.inf
+    if not largest <= LARGEST:
+        raise InvalidAttention(f"a score or value of the head is beyond {LARGEST:g}, too large for the verifier")
     reach = [max(abs(float_down(lo)), abs(float_up(hi))) for lo, hi in box.sides]
     size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m))))
-    values = np.stack([row_to_floats(row, n) for row in head.values])
     slack = up(2 * UNIT * np.max(np.abs(values), axis=1)) * np.array(
         [0.0 if _is_float(row) else 1.0 for row in head.values]
     )
@@ -68,7 +79,7 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
         keys=keys,
         biases=biases,
         values=values,
-        score_slack=8 * (m + 4) * UNIT * size * (1 + 2**-20) + 2.0**-1022,
+        score_slack=8 * (m + 4) * UNIT * size * (1 + 2**-20) + 2.0**-1060 * (m + 1 + sum(reach)) + 2.0**-1022,
         value_slack=slack,
         value_min=down(values.min(axis=1) - slack),
         value_max=up(values.max(axis=1) + slack),

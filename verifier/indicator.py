@@ -5,9 +5,9 @@ which weigh at most W together,
 
     1 - p_r <= (S + W) / (1 + S)  on B,    S = sum over active i != r of e^{max_B d_i},
 
-since p_r >= (1 - W) / (1 + S). The softmax column differs from the one-hot vector of r by 2 (1 - p_r) in
-the 1-norm. Where that is at most delta < 1, p_r > 1/2 and r is the best token on all of B. Boxes without this bound are the layer; the largest are
-halved until the layer is small enough.
+since p_r >= (1 - W) / (1 + S). The softmax column differs from the one-hot vector of r by 2 (1 - p_r) in the 1-norm.
+Where that is at most delta < 1, p_r > 1/2 and r is the best token on all of B. Boxes without this bound are the layer;
+the largest are halved until the layer is small enough.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ spread of the values, and f in its enclosure; so |f - T| lies in [l, u] there, a
 
     sum over B inside D of vol(B) l^p  <=  integral over D of |f - T|^p  <=  sum over B not outside D of vol(B) u^p.
 
-A box that touches an integrable singularity of f, where f = alpha A + gamma with A = |x_k - s|^(-q) or log|x_k - s|, adds at
-most 2^(p-1) (sup|alpha|^p integral of A^p + sup|gamma - T|^p vol(B)), with the integral in closed form (singular.py).
+A box that touches an integrable singularity of f, where f = alpha A + gamma with A = |x_k - s|^(-q) or log|x_k - s|,
+adds at most 2^(p-1) (sup|alpha|^p integral of A^p + sup|gamma - T|^p vol(B)), with the integral in closed form
+(singular.py).
 Boxes are halved where the two sums differ most.
 
 Everything is measured in units of a scale (the tolerance), so that large powers neither overflow nor underflow.

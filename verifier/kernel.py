@@ -1497,7 +1497,8 @@ def check_document(document: Any, limits: Limits) -> Finding:
     require(tolerance > 0, "claim", f"{where}.{last}: not positive")
     head = Head(attention, domain, reader)
     require(uniform or all(lo < hi for lo, hi in head.box), "domain", "statement.domain.box: a side with lo = hi")
-    conditions = [typed(line, str, "statement.domain.where") for line in typed(domain.get("where", []), list, "where")]
+    lines = typed(domain.get("where", []), list, "statement.domain.where")
+    conditions = [typed(line, str, "statement.domain.where") for line in lines]
     head.conditions = [Target(line, head.inputs, limits, condition=True) for line in conditions]
     sides = " where ".join([" x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"]), *conditions])
     require(evidence is not None, "evidence", "a claim without evidence")

@@ -59,7 +59,7 @@ class Search:
     status: `proved`; `violated` (the head misses the target by more than the bound at `worst_point`, by a float64
     estimate that is still to be proved); `stopped` (budget, number of boxes or an interrupt); `stuck` (a box at the
     resolution limit stays unproved). `worst` is the largest error estimate seen at a point, `worst_point` that point,
-    exactly. `upper` bounds the error everywhere, when that was asked for; it may be inf.
+    exactly. `upper` bounds the error everywhere; it may be inf.
     """
 
     status: Literal["proved", "violated", "stopped", "stuck"]
@@ -115,14 +115,14 @@ class PavingSearch(BoxSearch):
         max_boxes: int | None = None,
         jobs: int = 1,
         progress: Callable[[Progress], None] | None = None,
-        want_upper: bool = False,
     ) -> Search:
         """Search until the paving is complete, a violation shows, or the budget ends.
 
         An interrupt (KeyboardInterrupt) ends the search like the deadline or a full number of boxes. The tree does not
         depend on `jobs`, nor on how boxes are grouped into blocks.
         """
-        stack, running, tree = [self.root()], list[Block](), SplitTree()
+        stack, tree = [self.root()], SplitTree()
+        open_boxes = tuple(stack)
         boxes, volume, upper = 0, 0.0, self.bound
         worst, worst_point, worst_entry = 0.0, None, self.entries[0]
         status: Literal["proved", "violated", "stopped", "stuck"] = "proved"
@@ -130,6 +130,7 @@ class PavingSearch(BoxSearch):
         with ThreadPoolExecutor(jobs) as pool:
             try:
                 while stack:
+                    open_boxes = tuple(stack)  # an interrupt may strike between any two steps below
                     running = _pop(stack, jobs)
                     for block, found in zip(running, _map(pool, jobs, self.examine, running), strict=True):
                         boxes += len(block.node)
@@ -144,19 +145,19 @@ class PavingSearch(BoxSearch):
                                 stack.append(found.rest)
                             else:
                                 stack.append(self.children(found.rest, found.axes, tree))
-                    running = []
                     if progress is not None:
                         progress(Progress(volume, boxes, self.head.tokens))
                     if worst > self.violation:
                         status = "violated"
                     elif status == "proved" and stack and (deadline.passed() or boxes >= (max_boxes or math.inf)):
                         status = "stopped"
+                    open_boxes = tuple(stack)
                     if status != "proved":
                         break
             except KeyboardInterrupt:
                 status, interrupted = "stopped", True
-        if status in ("stopped", "stuck") and want_upper:
-            upper = max([upper, *(self._crude_bound(block) for block in stack + running)])
+        if status in ("stopped", "stuck"):
+            upper = max([upper, *(self._crude_bound(block) for block in open_boxes)])
         elif status == "violated":
             upper = math.inf
         return Search(status, tree, boxes, worst, worst_point, worst_entry, upper, stuck_at, interrupted)

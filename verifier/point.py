@@ -14,6 +14,7 @@ from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose
 from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.interval import down, up
+from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.target import Target
 from attncert.verifier.boxes import EXP_ERROR
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
@@ -108,26 +109,30 @@ def climb(
     return float(best[winner]), tuple(points[winner].tolist())
 
 
-def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: Sequence[float]) -> float:
-    """A proved lower bound on |f - T| at a point, in float64; `entry` of the target against value row `row`.
+def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: Sequence[float | Fraction]) -> float:
+    """A proved lower bound on |f - T| at an exact point, in float64; `entry` of the target against value row `row`.
 
-    Rounding argument. With d_i = s_i - max s computed within `score_slack`, each weight e^{d_i} carries a relative
-    error of at most rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N nonnegative terms add
-    N u each. Changing every weight by relative rho' <= rho + N u changes a weighted mean of v by at most 2 rho'/(1 -
-    rho') max|v - v_0|; v_0 is the midpoint of the values, and (N + 8) u max|v| covers the arithmetic on the v
-    themselves.
+    Rounding argument. The point lies in a box of neighbouring doubles, over which f is enclosed and the radius terms of
+    the scores are taken. With d_i = s_i - max s computed within `score_slack` and those terms, each weight e^{d_i}
+    carries a relative error of at most rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N
+    nonnegative terms add N u each. Changing every weight by relative rho' <= rho + N u changes a weighted mean of v by
+    at most 2 rho'/(1 - rho') max|v - v_0|; v_0 is the midpoint of the values, and (N + 8) u max|v| covers the
+    arithmetic on the v themselves.
     """
     with np.errstate(all="ignore"):
-        x = np.asarray([point], np.float64)
-        f_lo, f_hi = (float(ends[0, entry]) for ends in enclose(target, x, x))
+        exact = [Fraction(x) for x in point]
+        lo, hi = np.array([[float_down(x) for x in exact]]), np.array([[float_up(x) for x in exact]])
+        f_lo, f_hi = (float(ends[0, entry]) for ends in enclose(target, lo, hi))
         score = head.biases.copy()
+        radius = 0.0
         for k, keys in enumerate(head.keys):
-            score += keys * x[0, k]
+            score += keys * lo[0, k]
+            radius += float(np.max(keys) - np.min(keys)) * float(hi[0, k] - lo[0, k])
         weight = np.exp(score - score.max())
         values = head.values[row]
         mean = float(np.sum(weight * values) / np.sum(weight))
         n = head.tokens
-        rho = math.expm1(min(head.score_slack, 700.0)) * (1 + 2**-40) + 4 * EXP_ERROR + 2 * (n + 8) * UNIT
+        rho = math.expm1(min(head.score_slack + 2 * radius, 700.0)) * (1 + 2**-40) + 4 * EXP_ERROR + 2 * (n + 8) * UNIT
         spread = float(head.value_max[row] - head.value_min[row])
         size = float(max(abs(head.value_min[row]), abs(head.value_max[row])))
         slip = 2 * rho / (1 - rho) * spread if rho < 0.5 else math.inf

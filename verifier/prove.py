@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attncert.certificates.claim import Indicator, LpError, SupError
 from attncert.certificates.deadline import NEVER, Deadline
-from attncert.certificates.statement import Statement
+from attncert.certificates.statement import Statement, require_searchable
 from attncert.verifier import indicator, prove_lp, prove_sup
 from attncert.verifier.boxes import Progress
 from attncert.verifier.outcome import Outcome
@@ -30,12 +30,14 @@ def verify(
 
     `estimate` is a hint: about how large the error is. Raises InvalidAttention for heads outside the supported family.
     """
-    match statement.claim:
+    claim = statement.claim
+    require_searchable(statement.domain, claim.measure if isinstance(claim, Indicator) else claim.tolerance)
+    match claim:
         case SupError():
             return prove_sup.verify(
                 statement, deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress, estimate=estimate
             )
-        case LpError() as claim:
+        case LpError():
             return prove_lp.verify(statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress)
-        case Indicator() as claim:
+        case Indicator():
             return indicator.verify(statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress)

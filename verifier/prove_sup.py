@@ -66,7 +66,7 @@ def verify(
     for bound in bounds:
         last = bound == bounds[-1]
         cap = max_boxes if last else min(max_boxes or 1 << 60, 200_000 + 20 * columns[0].head.tokens)
-        paving, searches = _pave(statement, columns, bound, deadline, cap, jobs, progress, want_upper=last)
+        paving, searches = _pave(statement, columns, bound, deadline, cap, jobs, progress)
         boxes += sum(search.boxes for search in searches)
         worst = max([worst, *_worst_of(columns, searches)], key=lambda found: found.error)
         if paving is not None:
@@ -107,8 +107,6 @@ def _pave(
     max_boxes: int | None,
     jobs: int,
     progress: Callable[[Progress], None] | None,
-    *,
-    want_upper: bool,
 ) -> tuple[Paving | None, list[Search]]:
     """Search a paving for every column; stop at the first that has none."""
     searches: list[Search] = []
@@ -122,7 +120,7 @@ def _pave(
             bound=float_down(bound),
             silence=silence,
             conditions=statement.conditions,
-        ).run(deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress, want_upper=want_upper)
+        ).run(deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress)
         searches.append(search)
         if search.status != "proved":
             return None, searches
@@ -156,9 +154,8 @@ def _worst_of(columns: list[Column], searches: list[Search]) -> list[_Worst]:
 
 def _proved_lower(statement: Statement, columns: list[Column], worst: _Worst) -> float:
     column = columns[worst.column]
-    point = tuple(float(x) for x in worst.point)
-    exact = tuple(map(Fraction, point))
-    if exact not in statement.domain or not satisfied(statement.conditions, exact):
+    point = exact_point(worst.point, statement.domain)
+    if not satisfied(statement.conditions, point):
         return 0.0
     return proved_error(statement.function, column.entries[worst.row], worst.row, column.head, point)
 

@@ -7,8 +7,8 @@ of the other sides
     integral of |f - T|^p <= 2^(p-1) (sup|alpha|^p rest * integral over [a, b] of |A|^p + sup|gamma - T|^p vol(B)),
 
 as |y + z|^p <= 2^(p-1) (|y|^p + |z|^p). For q p < 1 the integral of |A|^p is ((s - a)^(1 - qp) +
-(b - s)^(1 - qp)) / (1 - qp). For the logarithm and n = ceil(p), |A|^p <= |A|^n within 1/e of s, and the integral of |log t|^n over [0, t] is
-t sum_j (n!/j!) (-log t)^j.
+(b - s)^(1 - qp)) / (1 - qp). For the logarithm and n = ceil(p), |A|^p <= |A|^n within 1/e of s, and the integral of
+|log t|^n over [0, t] is t sum_j (n!/j!) (-log t)^j.
 """
 
 from __future__ import annotations

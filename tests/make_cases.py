@@ -1,0 +1,453 @@
+"""Writes the certificates of tests/accept, tests/reject and tests/malformed, each with what the kernel has to say.
+
+python tests/make_cases.py        writes them anew, after a change of the format or of the reasons
+
+A case is NAME.json (or NAME.json.gz) and beside it NAME.verdict in accept/, NAME.reason in the other two folders.
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import random
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from heads import attention_of, grid_statement, json_of, kernel_says, sealed, statement_of
+
+from attncert.certificates.claim import SupError
+from attncert.certificates.domain import parse_box
+from attncert.certificates.statement import Statement
+from attncert.certificates.target import InputSpace, parse_target
+from attncert.verifier.prove import verify
+
+Json = dict[str, Any]
+Place = Sequence[str | int]
+Cases = dict[str, tuple[bytes, str]]
+FOLDER = Path(__file__).parent
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Good certificates
+
+
+def with_evidence(statement: Statement) -> Json:
+    outcome = verify(statement)
+    assert outcome.evidence is not None, outcome
+    return json_of(statement, outcome.evidence)
+
+
+def statement_in_full(target: str, domain: str, tolerance: str, shape: tuple[int, int], **head: Any) -> Statement:
+    attention = attention_of(shape, **head)
+    parsed = parse_target(target, InputSpace(shape))
+    return Statement(parsed, parse_box(domain), attention, SupError(Fraction(tolerance)))
+
+
+def line() -> Json:
+    return with_evidence(grid_statement("sin(2*pi*x)", "[0,1]", [8], 200, "0.5"))
+
+
+def plane() -> Json:
+    return with_evidence(grid_statement("exp(-x0**2)*cos(3*x1)", "[0,1/3]x[-0.7,0.1]", [2, 3], 300, "0.6"))
+
+
+def vector() -> Json:
+    return with_evidence(grid_statement("[x0*x1, abs(x0-x1)]", "[-1,1]x[0,2]", [3, 3], 8, "1.3"))
+
+
+def columns() -> Json:
+    """Two output columns: each query prefers tokens of its own, by a bonus on its block."""
+    keys, biases, values = [[0, 0, 40, 40]], [5, -5, -15, -25], [[0, 1, 0.5, 1.5]]
+    head = {"keys": keys, "biases": biases, "values": values, "columns": (0, 1), "factors": [1, -1, 1, 1]}
+    return with_evidence(statement_in_full("[[x, 1]]", "[0,1]", "1.1", (1, 1), **head))
+
+
+def matrix_input() -> Json:
+    """An input with two columns, read entry by entry; the head looks at its trace."""
+    keys = [[0, 3], [0, 0], [0, 0], [0, 3]]
+    head = {"keys": keys, "biases": [0, -3], "values": [[0, 1]], "sparse": True}
+    target = "sigmoid(3*(X[0,0] + X[1,1] - 1)) + X[0,1]*X[1,0]"
+    return with_evidence(statement_in_full(target, "[0,1]x[0,0.1]x[0,0.1]x[0,1]", "0.5", (2, 2), **head))
+
+
+def dense() -> Json:
+    values = [[0, Fraction(1, 3)], [1, -1]]
+    head = {"keys": [[0, 30]], "biases": [0, -15], "values": values, "mix": random.Random(5)}
+    return with_evidence(statement_in_full("[x/3, 1 - 2*x]", "[0,1]", "1.1", (1, 1), **head))
+
+
+def sparse() -> Json:
+    values = [[Fraction(1, 6), Fraction(1, 2), Fraction(5, 6)]]
+    head = {"keys": [[0, 50, 100]], "biases": [0, Fraction(-50, 3), -50], "values": values, "sparse": True}
+    return with_evidence(statement_in_full("x", "[0,1]", "0.2", (1, 1), **head))
+
+
+def one_token() -> Json:
+    return with_evidence(statement_of("cos(x)", "[-0.1,0.1]", [[3]], [7], [[1]], "0.006"))
+
+
+def fixed_side() -> Json:
+    return with_evidence(grid_statement("x0*x1 + x2", "[0,1]x[1/3,1/3]x[-0.1,0.1]", [4, 1, 2], 500, "0.2"))
+
+
+def cross() -> Json:
+    """Keys and values from K, queries from Q; the score depends on both."""
+    head = ([[0, 4], [0, 4]], [0, -4], [[0, 1]])
+    return with_evidence(statement_of("sigmoid(4*(K[0,0] + Q[0,0] - 1))", "[0,1]^2", *head, "0.55", ((1, 1), (1, 1))))
+
+
+def disc() -> Json:
+    """A domain cut out of a box; the target is undefined on a corner of the box, outside."""
+    circle = ["x0**2 + x1**2 <= 1"]
+    return with_evidence(grid_statement("log(1.5 - x0 - x1/2)", "[0,1]^2", [3, 3], 60, "0.8", None, circle))
+
+
+def sharp() -> Json:
+    """An inverse temperature beyond all exponents of float64, and numbers of many digits."""
+    statement = grid_statement("where(x <= 1/2, x, 1 - x)", "[0,1]", [4], Fraction(10) ** 12 / 3, "0.2")
+    return with_evidence(statement)
+
+
+def silent() -> Json:
+    """Tokens that count for nothing near the values, and enough of them to leave the list on the way down."""
+    return with_evidence(grid_statement("tanh(3*x)", "[-2,2]", [12], 40, "0.6"))
+
+
+def refuted_line() -> Json:
+    return with_evidence(grid_statement("sin(2*pi*x)", "[0,1]", [8], 200, "0.3"))
+
+
+def refuted_vector() -> Json:
+    return with_evidence(
+        statement_of("[x0, x0 + 3*x1]", "[0,1]x[0,1/2]", [[0, 2], [0, 1]], [0, -1], [[0, 1], [0, 2]], "0.8")
+    )
+
+
+def refuted_disc() -> Json:
+    return with_evidence(
+        statement_of("x0 + x1", "[0,1]^2", [[0], [0]], [0], [[0]], "1.4", None, ["x0**2 + x1**2 <= 1"])
+    )
+
+
+def refuted_columns() -> Json:
+    head = {"keys": [[0, 0]], "biases": [-40, 40], "values": [[0, 1]], "columns": (0, 1), "factors": [-1, 1]}
+    return with_evidence(statement_in_full("[[0, 0.9]]", "[0,1]", "0.05", (1, 1), **head))
+
+
+GOOD: dict[str, Callable[[], Json]] = {
+    "line": line,
+    "plane": plane,
+    "vector": vector,
+    "columns": columns,
+    "matrix-input": matrix_input,
+    "dense": dense,
+    "sparse": sparse,
+    "one-token": one_token,
+    "fixed-side": fixed_side,
+    "cross": cross,
+    "disc": disc,
+    "sharp": sharp,
+    "silent": silent,
+    "refuted-line": refuted_line,
+    "refuted-vector": refuted_vector,
+    "refuted-columns": refuted_columns,
+    "refuted-disc": refuted_disc,
+}
+
+
+def accepted() -> Cases:
+    cases: Cases = {}
+    for name, make in GOOD.items():
+        verdict = "refuted" if name.startswith("refuted") else "proved"
+        cases[f"{name}.json"] = (sealed(make()), verdict)
+    plain, _ = cases["line.json"]
+    cases["compressed.json.gz"] = (gzip.compress(plain, mtime=0), "proved")
+    document = json.loads(plain)
+    document["notes"] = {"made by": "hand", "unread": [1, {"NaN": "no number"}]}
+    spelled = json.dumps(dict(reversed(document.items())), indent=1, ensure_ascii=False)
+    cases["another-spelling.json"] = (spelled.encode(), "proved")
+    return cases
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Tampered ones
+
+
+def altered(document: Json, *changes: tuple[Place, Any], seal: bool = True) -> bytes:
+    """The certificate with other values at some places, under a digest that fits unless `seal` is false."""
+    document = copy.deepcopy(document)
+    for place, value in changes:
+        at: Any = document
+        for step in place[:-1]:
+            at = at[step]
+        at[place[-1]] = value
+    return sealed(document) if seal else json.dumps(document).encode()
+
+
+HEAD = ("statement", "attention")
+CLAIM = ("statement", "claim")
+SIDE = ("statement", "domain", "box", 0)
+
+
+def rejected() -> Cases:
+    good = line()
+    two = columns()
+    flat, cut = vector(), disc()
+    wrong = refuted_line()
+    tree = good["evidence"]["trees"][0]
+    rows = good["statement"]["attention"]["R"]["rows"]
+    last = len(rows) - 1  # the values
+    value = rows[last][0]
+    one = "1"
+
+    def bound(number: str) -> bytes:
+        return altered(good, (("evidence", "bound"), number))
+
+    def trees(*strings: str) -> bytes:
+        return altered(good, (("evidence", "trees"), list(strings)))
+
+    def target(text: str) -> bytes:
+        return altered(good, (("statement", "target"), text))
+
+    def side(lo: str, hi: str) -> bytes:
+        return altered(good, (SIDE, [lo, hi]))
+
+    def point(*numbers: str) -> bytes:
+        return altered(wrong, (("evidence", "point"), list(numbers)))
+
+    cases: dict[str, tuple[bytes, str]] = {
+        "tolerance-lowered": (altered(good, ((*CLAIM, "tolerance"), "0.1"), seal=False), "digest"),
+        "domain-widened": (altered(good, (SIDE, ["0", "2"]), seal=False), "digest"),
+        "value-altered": (altered(good, ((*HEAD, "R", "rows", last, 0), "0"), seal=False), "digest"),
+        "digest-in-capitals": (
+            altered(good, (("statement_sha256",), good["statement_sha256"].upper()), seal=False),
+            "digest",
+        ),
+        "no-evidence": (altered(good, (("evidence",), None)), "evidence"),
+        "another-format": (altered(good, (("format",), "attncert/2")), "format"),
+        "bound-above-tolerance": (altered(good, (("evidence", "bound"), "0.51")), "claim"),
+        "bound-zero": (bound("0"), "claim"),
+        "bound-negative": (bound("-0.5"), "claim"),
+        "tolerance-zero": (altered(good, ((*CLAIM, "tolerance"), "0"), (("evidence", "bound"), "0")), "claim"),
+        "tolerance-negative": (altered(good, ((*CLAIM, "tolerance"), "-1")), "claim"),
+        "bound-too-good": (bound("0.3"), "leaf"),
+        "bound-a-little-too-good": (altered(good, (("evidence", "bound"), "0.384")), "leaf"),
+        "one-value-wrong": (altered(good, ((*HEAD, "R", "rows", last, 3), "1")), "leaf"),
+        "one-value-huge": (altered(good, ((*HEAD, "R", "rows", last, 0), "1e300")), "leaf"),
+        "one-bias-higher": (altered(good, ((*HEAD, "R", "rows", 2, 0), "1e6")), "leaf"),
+        "one-key-turned": (altered(good, ((*HEAD, "R", "rows", 1, 7), "-400")), "leaf"),
+        "soft-head": (altered(good, ((*HEAD, "W_Q", "rows", 0, 0), "0")), "leaf"),
+        "values-of-another-row": (altered(good, ((*HEAD, "W_V", "rows"), [["0", "1", "0", "0", "0"]])), "leaf"),
+        "another-target": (target("sin(2*pi*x) + 0.3"), "leaf"),
+        "a-spike": (target("max(sin(2*pi*x), 3 - 1e9*abs(x - 0.3))"), "leaf"),
+        "another-column": (altered(two, ((*HEAD, "W_O", "entries"), [[1, 0, one], [0, 1, one]])), "leaf"),
+        "domain-wider": (side("0", "1.2"), "leaf"),
+        "silence-too-small": (altered(silent(), (("evidence", "silence"), 1)), "leaf"),
+        "tree-of-one-leaf": (trees("."), "leaf"),
+        "tree-pruned": (trees(_pruned(tree)), "leaf"),
+        "tree-empty": (trees(""), "tree"),
+        "tree-cut": (trees(tree[:-1]), "tree"),
+        "tree-too-long": (trees(tree + "."), "tree"),
+        "tree-along-no-axis": (trees("1" + tree[1:]), "tree"),
+        "tree-with-a-blank": (trees(tree[:3] + " " + tree[4:]), "tree"),
+        "tree-in-capitals": (trees("A" + tree[1:]), "tree"),
+        "no-tree": (trees(), "tree"),
+        "two-trees": (trees(tree, tree), "tree"),
+        "one-tree-for-two-columns": (altered(two, (("evidence", "trees"), two["evidence"]["trees"][:1])), "tree"),
+        "undefined-inside": (target("sin(2*pi*x) + 0/(x - 0.3)"), "undefined"),
+        "undefined-at-an-end": (target("sin(2*pi*x) + 0*log(x)"), "undefined"),
+        "undefined-in-a-fraction": (target("sin(2*pi*x)*(x - 0.01)/(x - 0.01)"), "undefined"),
+        "target-cut": (target("sin(2*pi*x"), "target"),
+        "target-with-code": (target("__import__('os')"), "target"),
+        "target-of-a-condition": (target("x < 1"), "target"),
+        "target-of-no-name": (target("sin(2*pi*y)"), "target"),
+        "target-beyond-the-input": (target("sin(2*pi*x1)"), "shape"),
+        "target-of-two-entries": (target("[sin(2*pi*x), 0]"), "shape"),
+        "target-of-two-columns": (target("[[sin(2*pi*x), 0]]"), "shape"),
+        "target-nested": (target("(" * 400 + "x" + ")" * 400), "limit"),
+        "target-too-large": (target("exp(exp(exp(exp(9*x+9))))"), "limit"),
+        "domain-reversed": (side("1", "0"), "domain"),
+        "domain-of-two-sides": (altered(good, (("statement", "domain", "box"), [["0", "1"], ["0", "1"]])), "shape"),
+        "domain-of-no-side": (altered(good, (("statement", "domain", "box"), [])), "shape"),
+        "row-too-short": (altered(good, ((*HEAD, "R", "rows", last), rows[last][1:])), "shape"),
+        "row-too-long": (altered(good, ((*HEAD, "R", "rows", last), [*rows[last], value])), "shape"),
+        "matrix-too-high": (altered(good, ((*HEAD, "W_V", "shape"), [2, 5])), "shape"),
+        "keys-and-queries-differ": (altered(good, ((*HEAD, "W_Q"), _zeros(1, 5))), "shape"),
+        "two-inputs": (altered(good, ((*HEAD, "input_shape"), [2, 1])), "shape"),
+        "output-of-no-column": (altered(good, ((*HEAD, "W_O", "entries"), [])), "shape"),
+        "output-of-two-columns": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, one], [1, 0, one]])), "shape"),
+        "output-doubled": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, "2"]])), "shape"),
+        "output-outside": (altered(good, ((*HEAD, "W_O", "entries"), [[8, 0, one]])), "shape"),
+        "quadratic-scores": (altered(good, ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
+        "values-of-the-input": (altered(good, ((*HEAD, "W_V", "rows", 0, 0), "1e-30")), "unsupported"),
+        "another-kind-of-head": (altered(good, ((*HEAD, "kind"), "linear")), "unsupported"),
+        "another-kind-of-claim": (altered(good, ((*CLAIM, "kind"), "triviality")), "unsupported"),
+        "another-norm": (altered(good, ((*CLAIM, "norm"), "supremum")), "unsupported"),
+        "another-kind-of-evidence": (altered(good, (("evidence", "kind"), "oracle")), "unsupported"),
+        "precision-beyond-limits": (altered(good, (("evidence", "precision"), 10**9)), "limit"),
+        "silence-beyond-limits": (altered(good, (("evidence", "silence"), 10**9)), "limit"),
+        "number-beyond-limits": (altered(good, ((*HEAD, "R", "rows", last, 0), "1e-999999")), "limit"),
+        "matrix-beyond-limits": (
+            altered(good, ((*HEAD, "W_O"), {"shape": [10**9, 10**9], "entries": []})),
+            "limit",
+        ),
+        "point-outside": (point("0x1.0000000000001p+0"), "point"),
+        "point-just-outside": (point("1.0000000000000000000000000000000000001"), "point"),
+        "point-without-violation": (point("0.0625"), "point"),
+        "point-of-two-numbers": (point("0.5", "0.5"), "shape"),
+        "point-of-no-number": (point(), "shape"),
+        "entry-of-no-row": (altered(wrong, (("evidence", "entry"), [1, 0])), "shape"),
+        "entry-of-no-column": (altered(wrong, (("evidence", "entry"), [0, 1])), "shape"),
+        "another-entry": (altered(refuted_columns(), (("evidence", "entry"), [0, 0])), "point"),
+        "violation-below-tolerance": (altered(wrong, ((*CLAIM, "tolerance"), "0.9")), "point"),
+        "outside-without-a-reason": (altered(good, (("evidence", "trees"), ["-"])), "leaf"),
+        "outside-too-much": (
+            altered(cut, (("evidence", "trees"), [cut["evidence"]["trees"][0].replace(".", "-", 1)])),
+            "leaf",
+        ),
+        "conditions-dropped": (altered(cut, (("statement", "domain"), {"box": [["0", "1"], ["0", "1"]]})), "leaf"),
+        "condition-wider": (altered(cut, (("statement", "domain", "where"), ["x0**2 + x1**2 <= 2"])), "leaf"),
+        "condition-of-a-number": (altered(cut, (("statement", "domain", "where"), ["x0"])), "target"),
+        "conditions-of-none": (altered(cut, (("statement", "domain", "where"), [""])), "target"),
+        "point-against-the-conditions": (
+            altered(refuted_disc(), (("evidence", "point"), ["1", "1"])),
+            "point",
+        ),
+        "queries-of-another-shape": (altered(cross(), ((*HEAD, "query_shape"), [1, 2])), "shape"),
+        "variable-of-the-other-kind": (altered(cross(), (("statement", "target"), "K[0,0] + X[0,0]")), "target"),
+        "bound-for-one-entry-only": (altered(flat, (("statement", "target"), "[x0*x1, abs(x0-x1) + 1]")), "leaf"),
+    }
+    return {f"{name}.json": case for name, case in cases.items()}
+
+
+def _pruned(tree: str) -> str:
+    """The tree with its last pair of sibling leaves replaced by their parent."""
+    at = tree.rindex("0..")
+    return f"{tree[:at]}.{tree[at + 3 :]}"
+
+
+def _zeros(height: int, width: int) -> Json:
+    return {"shape": [height, width], "entries": []}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Damaged ones
+
+
+def malformed() -> Cases:
+    good = line()
+    text = sealed(good)
+    wrong = refuted_line()
+    compressed = gzip.compress(text, mtime=0)
+    key = b'"evidence":'
+
+    def put(*changes: tuple[Place, Any]) -> bytes:
+        return altered(good, *changes)
+
+    def tolerance(spelling: Any) -> bytes:
+        return put(((*CLAIM, "tolerance"), spelling))
+
+    cases: dict[str, tuple[bytes, str]] = {
+        "empty": (b"", "malformed"),
+        "blank": (b"\n", "malformed"),
+        "cut-in-half": (text[: len(text) // 2], "malformed"),
+        "cut-at-the-end": (text.rstrip()[:-1], "malformed"),
+        "two-documents": (text + text, "malformed"),
+        "not-utf-8": (text.replace(b"sin", b"s\xffn"), "malformed"),
+        "utf-16": (text.decode().encode("utf-16"), "malformed"),
+        "byte-order-mark": (b"\xef\xbb\xbf" + text, "malformed"),
+        "a-list": (b"[" + text.strip() + b"]", "malformed"),
+        "a-string": (b'"proved"', "malformed"),
+        "null": (b"null", "malformed"),
+        "nested": (b"[" * 20_000, "limit"),
+        "key-twice": (text.replace(key, b'"evidence":null,' + key), "malformed"),
+        "key-twice-inside": (text.replace(b'"kind":"paving"', b'"kind":"paving","kind":"paving"'), "malformed"),
+        "key-missing": (text.replace(b'"statement_sha256"', b'"statement_sha"'), "malformed"),
+        "unknown-key": (put((("statement", "comment"), "none")), "malformed"),
+        "unknown-key-in-evidence": (put((("evidence", "trusted"), True)), "malformed"),
+        "unknown-key-on-top": (put((("proved",), True)), "malformed"),
+        "format-missing": (text.replace(b'"format"', b'"version"'), "malformed"),
+        "statement-of-text": (put((("statement",), "true")), "malformed"),
+        "tolerance-a-number": (tolerance(1), "malformed"),
+        "tolerance-a-float": (tolerance(0.5), "malformed"),
+        "tolerance-null": (tolerance(None), "malformed"),
+        "tolerance-infinite": (tolerance("inf"), "malformed"),
+        "tolerance-not-a-number": (tolerance("nan"), "malformed"),
+        "tolerance-with-a-sign": (tolerance("+0.5"), "malformed"),
+        "tolerance-with-a-blank": (tolerance("0.5 "), "malformed"),
+        "tolerance-with-a-newline": (tolerance("0.5\n"), "malformed"),
+        "tolerance-with-underscores": (tolerance("1_0"), "malformed"),
+        "tolerance-without-digits": (tolerance(".5"), "malformed"),
+        "tolerance-in-other-digits": (tolerance("٠.٥"), "malformed"),
+        "tolerance-over-zero": (tolerance("1/0"), "malformed"),
+        "tolerance-without-exponent": (tolerance("0x1.8"), "malformed"),
+        "tolerance-empty": (tolerance(""), "malformed"),
+        "precision-a-string": (put((("evidence", "precision"), "96")), "malformed"),
+        "precision-a-float": (put((("evidence", "precision"), 96.0)), "malformed"),
+        "precision-true": (put((("evidence", "precision"), True)), "malformed"),
+        "precision-too-small": (put((("evidence", "precision"), 31)), "malformed"),
+        "silence-zero": (put((("evidence", "silence"), 0)), "malformed"),
+        "silence-negative": (put((("evidence", "silence"), -40)), "malformed"),
+        "integer-of-many-digits": (text.replace(b'"silence":', b'"silence":' + b"9" * 30), "limit"),
+        "nan-in-the-notes": (text.replace(b'"notes":{}', b'"notes":NaN'), "malformed"),
+        "infinity-in-the-notes": (text.replace(b'"notes":{}', b'"notes":[-Infinity]'), "malformed"),
+        "fraction-in-the-notes": (text.replace(b'"notes":{}', b'"notes":0.5'), "malformed"),
+        "tree-a-list": (put((("evidence", "trees"), [["."]])), "malformed"),
+        "trees-a-string": (put((("evidence", "trees"), ".")), "malformed"),
+        "side-of-one-end": (put((SIDE, ["0"])), "malformed"),
+        "side-of-three-ends": (put((SIDE, ["0", "1", "2"])), "malformed"),
+        "shape-of-one-size": (put(((*HEAD, "W_K", "shape"), [2])), "malformed"),
+        "shape-of-floats": (put(((*HEAD, "W_K", "shape"), [2.0, 5.0])), "malformed"),
+        "shape-zero": (put(((*HEAD, "W_K", "shape"), [0, 5])), "malformed"),
+        "matrix-of-no-form": (put(((*HEAD, "W_K"), {"shape": [2, 5]})), "malformed"),
+        "matrix-of-both-forms": (put(((*HEAD, "W_K", "entries"), [])), "malformed"),
+        "entry-given-twice": (put(((*HEAD, "W_O", "entries"), [[0, 0, "1"], [0, 0, "1"]])), "malformed"),
+        "entry-of-two-parts": (put(((*HEAD, "W_O", "entries"), [[0, 0]])), "malformed"),
+        "entry-before-the-first": (put(((*HEAD, "W_O", "entries"), [[-1, 0, "1"]])), "malformed"),
+        "entry-in-words": (put(((*HEAD, "W_O", "entries"), [["0", "0", "1"]])), "malformed"),
+        "point-a-number": (altered(wrong, (("evidence", "point"), [0])), "malformed"),
+        "point-not-finite": (altered(wrong, (("evidence", "point"), ["nan"])), "malformed"),
+        "entry-negative": (altered(wrong, (("evidence", "entry"), [-1, 0])), "malformed"),
+        "entry-true": (altered(wrong, (("evidence", "entry"), [False, False])), "malformed"),
+    }
+    result = {f"{name}.json": case for name, case in cases.items()}
+    return result | {
+        "gzip-cut.json.gz": (compressed[:-9], "malformed"),
+        "gzip-damaged.json.gz": (compressed[:200] + bytes(50) + compressed[250:], "malformed"),
+        "gzip-wrong-sum.json.gz": (compressed[:-8] + bytes(8), "malformed"),
+        "gzip-of-nothing.json.gz": (gzip.compress(b"", mtime=0), "malformed"),
+        "gzip-of-gzip.json.gz": (gzip.compress(compressed, mtime=0), "malformed"),
+        "gzip-with-more-behind.json.gz": (compressed + b"more", "malformed"),
+    }
+
+
+FOLDERS = {"accept": accepted, "reject": rejected, "malformed": malformed}
+
+
+def sidecar(path: Path) -> Path:
+    """The file that says what the kernel has to say about a case."""
+    suffix = ".verdict" if path.parent.name == "accept" else ".reason"
+    return path.with_name(path.name.split(".")[0] + suffix)
+
+
+def main() -> None:
+    """Write the folders anew; fail if the kernel says anything but what is written beside a case."""
+    for folder, make in FOLDERS.items():
+        place = FOLDER / folder
+        place.mkdir(exist_ok=True)
+        for old in place.iterdir():
+            old.unlink()
+        for name, (data, expected) in make().items():
+            said = kernel_says(data)
+            if said != expected:
+                raise SystemExit(f"{folder}/{name}: the kernel says {said}, not {expected}")
+            (place / name).write_bytes(data)
+            sidecar(place / name).write_text(f"{expected}\n")
+        print(f"{folder}: {len(list(place.glob('*.json*')))} cases")
+
+
+if __name__ == "__main__":
+    main()
