@@ -285,7 +285,7 @@ def rejected() -> Cases:
         "values-of-the-input": (altered(good, ((*HEAD, "W_V", "rows", 0, 0), "1e-30")), "unsupported"),
         "another-kind-of-head": (altered(good, ((*HEAD, "kind"), "linear")), "unsupported"),
         "another-kind-of-claim": (altered(good, ((*CLAIM, "kind"), "triviality")), "unsupported"),
-        "another-norm": (altered(good, ((*CLAIM, "norm"), "supremum")), "unsupported"),
+        "another-norm": (altered(good, ((*CLAIM, "norm"), "supremum")), "malformed"),
         "another-kind-of-evidence": (altered(good, (("evidence", "kind"), "oracle")), "unsupported"),
         "precision-beyond-limits": (altered(good, (("evidence", "precision"), 10**9)), "limit"),
         "silence-beyond-limits": (altered(good, (("evidence", "silence"), 10**9)), "limit"),

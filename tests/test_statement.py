@@ -163,7 +163,7 @@ def test_shapes_that_do_not_fit_are_refused(
         (changed("attention.comment", "mine"), "keys"),
         (changed("claim.kind", "guess"), "guess"),
         (changed("claim.norm", "3/0"), "norm"),
-        (changed("claim.norm", None), "norm None"),
+        (changed("claim.norm", None), "the keys kind, norm"),
         (changed("claim.tolerance", 1), "string"),
         (changed("claim.tolerance", "0"), "positive"),
         (changed("claim.tolerance", "-1"), "positive"),
