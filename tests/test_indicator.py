@@ -33,8 +33,7 @@ def layer_of(slope: Fraction, face: Fraction, delta: str) -> float:
     return min(1.0, float(face) + half) - max(0.0, float(face) - half)
 
 
-@pytest.mark.parametrize("seed", range(40))
-def test_claims_around_the_exact_measure(seed: int) -> None:
+def around_the_exact_measure(seed: int) -> None:
     """Verified a little above the exact measure; never verified below it, whatever evidence comes along."""
     rnd = random.Random(f"layer {seed}")
     slope, face = Fraction(rnd.randint(1, 4000)), Fraction(rnd.randint(0, 60), 60)
@@ -49,6 +48,17 @@ def test_claims_around_the_exact_measure(seed: int) -> None:
     below = two_regions(slope, face, delta, Fraction(exact * 0.999))
     assert verify(below, max_boxes=20000).verdict == "undecided"
     assert kernel_says(bytes_of(below, outcome.evidence)) != "proved"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_claims_around_the_exact_measure(seed: int) -> None:
+    around_the_exact_measure(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40, 140))
+def test_more_claims_around_the_exact_measure(seed: int) -> None:
+    around_the_exact_measure(seed)
 
 
 def test_ties_everywhere_are_all_layer() -> None:
