@@ -120,6 +120,7 @@ def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
         "checked": False,
         "target": None if statement.target is None else statement.target.source,
         "domain": str(statement.domain),
+        "where": [condition.source for condition in statement.conditions],
         "attention": statement.attention.kind,
         "input_shapes": [list(shape) for shape in statement.attention.input_shapes],
         "output_shape": list(statement.attention.output_shape),
@@ -149,7 +150,7 @@ def certificate_text(certificate: Certificate, file: str) -> str:
     made = (f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision") if name in notes)
     rows: list[tuple[str, object]] = [
         ("target", None if statement.target is None else statement.target.source),
-        ("domain", statement.domain),
+        ("domain", " where ".join([str(statement.domain), *(condition.source for condition in statement.conditions)])),
         (
             "head",
             f"{head.kind}-attention, {head.tokens:,} tokens, input {' and '.join(shapes[:-1])}, output {shapes[-1]}",

@@ -210,6 +210,24 @@ def test_show_tells_what_is_claimed_and_that_nothing_was_checked(tmp_path: Path,
     assert summary["target"] == "sin(2*pi*x)"
 
 
+def test_show_tells_the_conditions_of_the_domain(tmp_path: Path) -> None:
+    condition = "x0**2 + x1**2 <= 1"
+    where = ["--where", condition, "--where", "x0 <= 3/4"]
+    expect(run("certify", "x0*x1", "--domain", "[-1,1]^2", *where, "--tol", "1/2", cwd=tmp_path), PROVED)
+    shown = expect(run("show", "certificate.json", cwd=tmp_path), PROVED)
+    assert f"[-1,1]^2 where {condition} where x0 <= 3/4" in shown.stdout
+    summary = json.loads(expect(run("show", "certificate.json", "--json", cwd=tmp_path), PROVED).stdout)
+    assert summary["where"] == [condition, "x0 <= 3/4"]
+
+
+def test_cross_attention_from_the_command_line(tmp_path: Path) -> None:
+    cross = ["certify", "sin(K[0,0] + 2*Q[0,0])", "--attention", "cross", "--domain", "[0,1]^2", "--tol", "0.4"]
+    expect(run(*cross, cwd=tmp_path), PROVED)
+    expect(run("check", "certificate.json", cwd=tmp_path), PROVED)
+    expect_refusal(run(*cross, "--shape", "1x1", "--force", cwd=tmp_path), "DxN,DxN")
+    expect_refusal(run(*cross, "--shape", "2x1,1x1", "--force", cwd=tmp_path), "2 sides")
+
+
 def test_the_installed_command_knows_its_version(tmp_path: Path) -> None:
     command = Path(sysconfig.get_path("scripts")) / "attncert"
     asked = subprocess.run([command, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True)
