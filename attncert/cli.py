@@ -185,7 +185,7 @@ statement_options = _together(
         metavar="DxN",
         help="Shape of the input; its entries are then X[i,j], 0-based. DxN,DxN for K and Q of cross-attention.",
     ),
-    _option("--method", metavar="NAME", default="auto", help="How to construct: auto, uniform, spectral."),
+    _option("--method", metavar="NAME", default="auto", help="How to construct: auto or uniform."),
     _option(
         "--precision",
         type=click.IntRange(24, 100_000),
@@ -209,7 +209,7 @@ proof_options = _together(
         type=click.IntRange(1, 1024),
         default=1,
         metavar="N",
-        help="Processes to work with.",
+        help="Threads of the search for a paving.",
     ),
     _option(
         "--check/--no-check",

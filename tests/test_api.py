@@ -448,3 +448,23 @@ def test_decimals_that_end_are_kept() -> None:
     assert api._decimal(Fraction(1, 20), api.ROUND_CEILING) == "0.05"
     assert api._decimal(Fraction(0), api.ROUND_FLOOR) == "0"
     assert api._decimal(None, api.ROUND_FLOOR) is None
+
+
+# --- shapes and domains ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "domain", "tolerance", "more"),
+    [
+        ("[[X[0,0]*X[0,1], X[0,1], X[0,0]-1]]", "[0,1]^2", "0.3", {"shape": "1x2"}),  # n_o = 3, n = 2
+        ("[[X[0,0]*X[1,2], X[0,1]-X[1,0]+X[1,1]*X[0,2]]]", "[0,1]^6", "1.2", {"shape": "2x3"}),
+        ("x0-x1**2", "[-1,1]^2", "0.3", {"where": ["x0**2+x1**2<=1", "x0**2+x1**2>=1/4"]}),
+        ("x0-x1", "[0,1]^2", "0.2", {"where": ["x0+x1<=1"]}),
+        ("x0*x1*x2", "[-1,1]^3", "0.15", {"where": ["x0**2+x1**2+x2**2<=1"]}),
+        ("1/x", "[-2,-1] | [1,3/2]", "0.1", {}),
+    ],
+)
+def test_sequences_of_other_lengths_and_domains_that_are_no_box(
+    target: str, domain: str, tolerance: str, more: dict[str, Any]
+) -> None:
+    assert certify(target, domain=domain, tolerance=tolerance, **more).verdict == "proved"
