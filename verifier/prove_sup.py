@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
-from attncert.verifier.outcome import Column, Outcome, columns_of, kernel_precision, silence_for
+from attncert.verifier.outcome import Column, Outcome, Verdict, columns_of, kernel_precision, silence_for
 from attncert.verifier.paving import PavingSearch, Search
 from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
 
@@ -175,7 +174,7 @@ def _refute(statement: Statement, columns: list[Column], worst: _Worst, boxes: i
 
 
 def _outcome(
-    verdict: Literal["verified", "refuted", "undecided"],
+    verdict: Verdict,
     evidence: Evidence | None,
     lower: float,
     upper: float,
