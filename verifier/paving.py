@@ -28,6 +28,7 @@ from attncert.certificates.enclosure import enclose
 from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.interval import down, up
 from attncert.certificates.target import Target
+from attncert.certificates.taylor import models
 from attncert.verifier.boxes import (
     EXP_ERROR,
     Block,
@@ -41,12 +42,19 @@ from attncert.verifier.boxes import (
     starts_of,
 )
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
-from attncert.verifier.tree import OUTSIDE, SplitTree
+from attncert.verifier.jensen import holds, moments
+from attncert.verifier.tree import OUTSIDE, SplitTree, taylor
 
 __all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search"]
 
 BLOCK_ENTRIES = 1 << 18
 """Tokens times boxes that are bounded at once: enough to hide numpy's overhead, few enough to stay in cache."""
+
+FIRST_ENTRIES = 1 << 14
+"""Tokens times boxes in the first round, at most."""
+
+ORDERS = {1: 4, 2: 2, 3: 2, 4: 2}
+"""Orders of the Taylor-Jensen rule by dimension."""
 
 MARGIN = 2.0**-26
 """Relative part of the bound that is left to the checker, whose choices at ties may differ from those made here."""
@@ -76,12 +84,13 @@ class Search:
 @dataclass(frozen=True)
 class Examined:
     """What examining a block found: the unproved boxes (with fewer tokens) and where to split them, the nodes of the
-    boxes outside the domain, and the worst centre.
+    boxes outside the domain and of those proved by expansion, and the worst centre.
     """
 
     rest: Block
     axes: npt.NDArray[np.int8]
     outside: IntArray
+    expanded: IntArray
     proved_volume: float
     worst: float
     worst_point: tuple[float, ...] | None
@@ -103,10 +112,15 @@ class PavingSearch(BoxSearch):
         bound: float,
         silence: int,
         conditions: Sequence[Condition] = (),
+        order: int | None = None,
     ) -> None:
-        """Set up a search as in BoxSearch; `bound` is what is to be proved wherever the conditions hold."""
+        """Set up a search as in BoxSearch; `bound` is what is to be proved wherever the conditions hold.
+
+        `order` is that of the Taylor-Jensen rule, 0 to do without; the default depends on the dimension.
+        """
         super().__init__(target, entries, head, box, silence=silence, conditions=conditions)
         self.bound, self.violation = bound * (1 - MARGIN), bound * (1 + MARGIN)
+        self.order = ORDERS.get(box.dimension, 1) if order is None else order
 
     def run(
         self,
@@ -121,7 +135,8 @@ class PavingSearch(BoxSearch):
         An interrupt (KeyboardInterrupt) ends the search like the deadline or a full number of boxes. The tree does not
         depend on `jobs`, nor on how boxes are grouped into blocks.
         """
-        stack, tree = [self.root()], SplitTree()
+        tree = SplitTree()
+        stack = [self._first(tree)]
         open_boxes = tuple(stack)
         boxes, volume, upper = 0, 0.0, self.bound
         worst, worst_point, worst_entry = 0.0, None, self.entries[0]
@@ -139,6 +154,8 @@ class PavingSearch(BoxSearch):
                             worst, worst_point, worst_entry = found.worst, found.worst_point, found.worst_entry
                         if len(found.outside):
                             tree.mark(found.outside, OUTSIDE)
+                        if len(found.expanded):
+                            tree.mark(found.expanded, taylor(self.order))
                         if len(found.rest.node):
                             if found.axes.min() < 0:
                                 status, stuck_at = "stuck", self._first_stuck(found)
@@ -162,6 +179,16 @@ class PavingSearch(BoxSearch):
             upper = math.inf
         return Search(status, tree, boxes, worst, worst_point, worst_entry, upper, stuck_at, interrupted)
 
+    def _first(self, tree: SplitTree) -> Block:
+        """The boxes to begin with: enough to spare the first rounds, but no more than half as many as tokens."""
+        block = self.root()
+        most = min(self.head.tokens // 2, FIRST_ENTRIES // self.head.tokens)
+        widths = self.grid.width
+        while 2 * len(block.node) <= most and self.grid.splittable.any():
+            axis = np.argmax(np.ldexp(widths, -block.level[0]))
+            block = self.children(block, np.full(len(block.node), axis, np.int8), tree)
+        return block
+
     def examine(self, block: Block) -> Examined:
         """Bound the error on every box of a block."""
         with np.errstate(all="ignore"):
@@ -172,13 +199,17 @@ class PavingSearch(BoxSearch):
             block, d_centre, d_radius, tilt = self.activate(block, centre, radius)
             proved, tested = self._score_box(block, f_lo, f_hi, d_centre, d_radius)
             outside = ~proved & classify(self.conditions, lo, hi)[1]
-            nodes = block.node[outside]
             proved |= outside
+            expanded = np.zeros(len(proved), np.bool_)
+            if self.order:
+                live = np.flatnonzero(~proved)
+                expanded[live] = self._taylor(block, live, centre, radius, d_centre)
+                proved |= expanded
             rest = np.flatnonzero(~proved)
             worst, point, entry = self._worst_centre(block, np.flatnonzero(tested & ~proved), centre, d_centre)
             axes = self.split_axes(block, rest, lo, hi, centre, tilt)
             volume = float(np.sum(np.ldexp(1.0, -block.level[proved].sum(axis=1))))
-            return Examined(select(block, rest), axes, nodes, volume, worst, point, entry)
+            return Examined(select(block, rest), axes, block.node[outside], block.node[expanded], volume, worst, point, entry)
 
     def _score_box(
         self, block: Block, f_lo: FloatArray, f_hi: FloatArray, d_centre: FloatArray, d_radius: FloatArray
@@ -235,6 +266,39 @@ class PavingSearch(BoxSearch):
             passed[hard] = total - (counts[hard] + 4) * UNIT * absolute >= 0
         return passed
 
+    def _taylor(
+        self, block: Block, live: IntArray, centre: FloatArray, radius: FloatArray, d_centre: FloatArray
+    ) -> BoolArray:
+        """Tell for which of the boxes `live` the Taylor-Jensen rule proves the bound; shape (live,)."""
+        passed = np.zeros(len(live), np.bool_)
+        if not len(live):
+            return passed
+        functions = models(self.target, centre[live], radius[live], self.order)
+        f = [functions[entry] for entry in self.entries]
+        starts, counts = starts_of(block.counts)[live], block.counts[live]
+        for part in _similar(counts):
+            tokens = np.arange(counts[part].max())
+            present = tokens < counts[part][:, None]
+            picked = starts[part][:, None] + np.where(present, tokens, 0)
+            zeroth, firsts, middle = moments(
+                self.head,
+                range(len(self.entries)),
+                block.tokens[picked],
+                present,
+                d_centre[picked],
+                radius[live[part]],
+                self.order,
+            )
+            leak = block.dropped[live[part]] * self.leak
+            fits = np.ones(len(part), np.bool_)
+            for r, (model, first) in enumerate(zip(f, firsts, strict=True)):
+                own = model.of_boxes(part)
+                values = own.range()
+                reach = up(np.maximum(values.hi - self.head.value_min[r], self.head.value_max[r] - values.lo))
+                fits &= holds(zeroth, first, middle[r], own, down(self.bound - up(leak * reach)))
+            passed[part] = fits
+        return passed
+
     def _worst_centre(
         self, block: Block, boxes: IntArray, centre: FloatArray, d_centre: FloatArray
     ) -> tuple[float, tuple[float, ...] | None, int]:
@@ -280,6 +344,14 @@ class PavingSearch(BoxSearch):
                 worst = np.max(up(local + up(up(block.dropped * self.leak) * up(reach))))
                 bound = max(bound, float(worst)) if not np.isnan(worst) else math.inf
             return bound
+
+
+def _similar(counts: IntArray) -> list[IntArray]:
+    """Places of boxes with similar numbers of tokens, so that padding all to the largest costs little."""
+    if len(counts) * int(counts.max()) <= 2 * int(counts.sum()):
+        return [np.arange(len(counts))]
+    width = np.frexp(counts.astype(np.float64))[1]
+    return [np.flatnonzero(width == w) for w in np.unique(width)]
 
 
 def _pop(stack: list[Block], jobs: int) -> list[Block]:

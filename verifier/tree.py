@@ -11,7 +11,14 @@ SINGULAR = -3
 LAYER = -4
 AXES = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-_CODES = np.frombuffer((AXES + "!*-.").encode("ascii"), np.uint8)  # the codes of leaves pick from the end
+ORDERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_CODES = np.frombuffer((AXES + ORDERS[::-1] + "!*-.").encode("ascii"), np.uint8)  # the codes of leaves pick from the end
+
+
+def taylor(order: int) -> int:
+    """The code of a leaf that the Taylor-Jensen rule of an order from 1 to 26 proves."""
+    return LAYER - order
 
 
 class SplitTree:
@@ -35,7 +42,7 @@ class SplitTree:
         return first + 2 * np.arange(len(nodes), dtype=np.int64)
 
     def preorder(self) -> str:
-        """The tree in preorder, one character a node: the axis of a split, or `.`, `-`, `*`, `!` for a leaf."""
+        """The tree in preorder, one character a node: the axis of a split, or `.`, `-`, `*`, `!`, `A` to `Z` for a leaf."""
         axis = np.full(self.size, LEAF, np.int8)
         for nodes, code in self._marks:
             axis[nodes] = code

@@ -1,0 +1,145 @@
+"""The Taylor-Jensen rule: the sign form of an error bound on a box, expanded to order K around its centre.
+
+With p_i proportional to e^{s_i(c)}, abar = sum_i p_i a_i and t_i(u) = sum_k tau_ik u_k, tau_ik = (a_ik - abar_k) r_k,
+the error f - T of the head over the box c + r u, u in [-1, 1]^m, has the sign of N = f~ M0 - M1, where
+
+    M0 = sum_i p_i e^{t_i},    M1 = sum_i p_i (v_i - T0) e^{t_i},    f~ = f - T0,
+
+and |f - T| <= e if e M0 +- N >= 0 for both signs. Both moments are expanded to order K: the coefficients are the
+products of p and p (v - T0) with the monomials tau^a / a!, and with rho_i = sum_k |tau_ik| the exponential of a token
+exceeds its Taylor polynomial by at most rho_i^{K+1} / (K+1)! / (1 - rho_i / (K+2)), or e^{rho_i} in place of the
+quotient. T0 near T(c) removes the cancellation between f and T. Any vector may stand for abar, and any number for T0:
+they are the rounded ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from attncert.certificates.taylor import UP, BoolArray, FloatArray, IntArray, Model, multi_indices
+from attncert.verifier.head import UNIT, FloatHead
+
+
+def moments(
+    head: FloatHead,
+    rows: Sequence[int],
+    tokens: IntArray,
+    present: BoolArray,
+    difference: FloatArray,
+    radius: FloatArray,
+    order: int,
+) -> tuple[Model, list[Model], FloatArray]:
+    """Models of M0, and of M1 for the given rows of the values; and the T0 of each, (rows, B).
+
+    tokens, present, difference: (B, U) the active tokens of each box, padded; which of them are there; their scores at
+    the centre relative to the best one. radius: (B, m).
+
+    Rounding argument. The exact weight of a token over the box is p_i e^{t_i} times a common factor and a relative
+    error: the slack of the head covers scores and slopes (`round_head`; twice, for tau is rounded once more), 2^-48 the
+    exponential and its normalisation. A moment is a sum of U products of at most K + 3 rounded factors, so the
+    coefficients err together by at most (U + 2 K + 8) u times sum_i p_i |v_i - T0| e^{rho_i} (Higham, Accuracy and
+    Stability, section 3.1, any order of summation). Both are part of `relative`; the remainders are sums of nonnegative
+    terms, inflated by UP, which is above 1 + (U + 40) u.
+    """
+    boxes, width = tokens.shape
+    m = radius.shape[1]
+    p = np.where(present, np.exp(difference), 0.0)
+    p /= p.sum(axis=1, keepdims=True)
+    rho = np.zeros((boxes, width))
+    tau = []
+    for k in range(m):
+        keys = head.keys[k][tokens]
+        mean = np.einsum("bu,bu->b", p, keys)
+        keys -= mean[:, None]
+        keys *= radius[:, k, None]
+        tau.append(keys)
+        rho += np.abs(keys)
+    values = np.stack([head.values[r][tokens] for r in rows], axis=1)  # (B, rows, U)
+    middle = np.matmul(values, p[:, :, None])[:, :, 0]
+    values -= middle[:, :, None]
+    indices = multi_indices(m, order)
+    weights = np.empty((len(indices), boxes, width))
+    weights[0] = p
+    place = {a: n for n, a in enumerate(indices)}
+    for n, a in enumerate(indices[1:], start=1):
+        k = next(k for k in range(m) if a[k])
+        before = place[tuple(x - (j == k) for j, x in enumerate(a))]
+        np.multiply(weights[before], tau[k], out=weights[n])
+        if a[k] > 1:
+            weights[n] /= a[k]
+    by_box = weights.transpose(1, 0, 2)
+    first = weights.sum(axis=2)
+    second = np.matmul(by_box, values.transpose(0, 2, 1))  # (B, A, rows)
+    relative = math.expm1(2 * head.score_slack) * UP + 2.0**-48 + (width + 2 * order + 8) * 2 * UNIT
+    growth = np.exp(rho)
+    with np.errstate(divide="ignore"):
+        stretch = np.where(rho < order + 2, np.minimum(growth, 1 / np.maximum(1 - rho / (order + 2), 0.0)), growth)
+    growth *= p
+    rest = rho ** (order + 1) / math.factorial(order + 1) * stretch * p + relative * growth
+    np.abs(values, out=values)
+    remainder_first = rest.sum(axis=1) * UP
+    remainder_second = np.matmul(values, rest[:, :, None])[:, :, 0]
+    remainder_second += head.value_slack[list(rows)] * growth.sum(axis=1)[:, None]
+    zeroth = Model(first, remainder_first, m, order, order)
+    firsts = [
+        Model(np.ascontiguousarray(second[:, :, r].T), remainder_second[:, r] * UP, m, order, order)
+        for r in range(len(rows))
+    ]
+    return zeroth, firsts, middle.T
+
+
+def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: FloatArray) -> BoolArray:
+    """Tell for which boxes |f - T| <= bound, (B,), is proved; NaN fails.
+
+    Rounding argument. The coefficients of e M0 +- N are rounded twice more; that costs at most 2^-51 of the sum of
+    absolute values, which UP - 1 = 2^-40 of the same sum covers together with the sums of `least`.
+    """
+    numerator = f.shifted(-middle) * zeroth - first
+    scaled = bound * zeroth.coefficients
+    size = np.abs(scaled).sum(axis=0) + np.abs(numerator.coefficients).sum(axis=0)
+    rest = (bound * zeroth.remainder + numerator.remainder + 2.0**-44 * size) * UP
+    m, order = zeroth.m, zeroth.order
+    coefficients = numerator.padded(order)
+    passed: BoolArray = (least(scaled + coefficients, m, order) - rest >= 0) & (
+        least(scaled - coefficients, m, order) - rest >= 0
+    )
+    return passed
+
+
+@lru_cache(maxsize=256)
+def _places(m: int, order: int) -> tuple[list[int], list[int], list[int], list[int]]:
+    """The places of u_k, of u_k^2, of the other monomials that are squares, and of the rest."""
+    linear, square, even, odd = [], [], [], []
+    for n, a in enumerate(multi_indices(m, order)):
+        if sum(a) == 1:
+            linear.append(n)
+        elif sum(a) == 2 and max(a) == 2:
+            square.append(n)
+        elif sum(a):
+            (odd if any(x % 2 for x in a) else even).append(n)
+    return linear, square, even, odd
+
+
+def least(coefficients: FloatArray, m: int, order: int) -> FloatArray:
+    """A lower bound, up to rounding, of polynomials (A, B) over [-1, 1]^m.
+
+    Exact for the part in 1, u_k and u_k^2; other monomials range over [0, 1] where they are squares, else over [-1, 1].
+    """
+    linear, square, even, odd = _places(m, order)
+    slope = np.abs(coefficients[linear])
+    total = coefficients[0].copy()
+    if square:
+        curve = coefficients[square]
+        bent = 2 * curve > slope
+        total += np.where(bent, -slope * slope / np.where(bent, 4 * curve, 1.0), curve - slope).sum(axis=0)
+    else:
+        total -= slope.sum(axis=0)
+    if even:
+        total += np.minimum(coefficients[even], 0.0).sum(axis=0)
+    if odd:
+        total -= np.abs(coefficients[odd]).sum(axis=0)
+    return total
