@@ -14,9 +14,10 @@ Rounding argument. A coefficient of a sum or product is a sum of n <= 2^8 floati
 summation it errs by at most n u / (1 - n u) times the sum of absolute values (Higham, Accuracy and Stability of
 Numerical Algorithms, section 3.1 and 4.2), and all coefficients together by that times the product of the norms:
 ROUNDING = 2^-44 of it is added. Remainders are sums of nonnegative terms with far fewer than 2^11 operations; they are
-multiplied by 1 + 2^-40, and the least normal number covers underflow. Elementary functions of numpy and libm are
-allowed LIBM = 2^-47 relative to the terms of their series, 32 units in the last place. Infinity and NaN spread into
-the remainder.
+multiplied by 1 + 2^-40, and TINY, far above the least normal number, covers underflow: of a product, and of each term
+of a series. Elementary functions of numpy and libm are allowed LIBM = 2^-47 relative to the terms of their series, 32
+units in the last place. Infinity and NaN spread into the remainder. So does a value that is missing: only `where`
+forgets the branch that is not taken.
 """
 
 from __future__ import annotations
@@ -197,9 +198,9 @@ class Model:
         varies = self.degree > 0
         order = self.order if varies else 0
         terms, sizes, last = series(centre, eta, order)
-        remainder = last
+        remainder = last + TINY
         for size in reversed(sizes):
-            remainder = LIBM * size + eta * remainder
+            remainder = LIBM * size + TINY + eta * remainder
         result = Model(terms[order][None], np.zeros(1), self.m, self.order, 0)
         if varies:
             h = Model(self.coefficients.copy(), self.remainder, self.m, self.order, self.degree)
@@ -227,12 +228,14 @@ def models(target: Target, centre: FloatArray, radius: FloatArray, order: int) -
 
 
 class _Condition:
-    """For each box whether a condition is known to hold, and whether it is known to fail, (B,) each."""
+    """For each box whether a condition is known to hold, whether it is known to fail, and whether it may be undefined,
+    so that it is known to do neither; (B,) each.
+    """
 
-    __slots__ = ("holds", "fails")
+    __slots__ = ("fails", "holds", "missing")
 
-    def __init__(self, holds: BoolArray, fails: BoolArray) -> None:
-        self.holds, self.fails = holds, fails
+    def __init__(self, holds: BoolArray, fails: BoolArray, missing: BoolArray) -> None:
+        self.holds, self.fails, self.missing = holds & ~missing, fails & ~missing, missing
 
 
 class _Models:
@@ -271,7 +274,7 @@ class _Models:
         if exponent < 0:
             return self.ipow(a, -exponent).of(_reciprocal, lambda x: iv.constant(Fraction(1)) / x)
         if exponent == 0:
-            return self._constant(np.ones((2, 1)))
+            return a.constant(np.where(np.isnan(a.range().ends), np.nan, 1.0))
         result, square = None, a
         while True:
             if exponent & 1:
@@ -351,24 +354,25 @@ class _Models:
 
     def less(self, a: Model, b: Model) -> _Condition:
         values = (a - b).range()
-        return _Condition(values.hi < 0, values.lo >= 0)
+        return _Condition(values.hi < 0, values.lo >= 0, np.isnan(values.lo))
 
     def less_equal(self, a: Model, b: Model) -> _Condition:
         values = (a - b).range()
-        return _Condition(values.hi <= 0, values.lo > 0)
+        return _Condition(values.hi <= 0, values.lo > 0, np.isnan(values.lo))
 
     def not_(self, condition: _Condition) -> _Condition:
-        return _Condition(condition.fails, condition.holds)
+        return _Condition(condition.fails, condition.holds, condition.missing)
 
     def and_(self, c: _Condition, d: _Condition) -> _Condition:
-        return _Condition(c.holds & d.holds, c.fails | d.fails)
+        return _Condition(c.holds & d.holds, c.fails | d.fails, c.missing | d.missing)
 
     def or_(self, c: _Condition, d: _Condition) -> _Condition:
-        return _Condition(c.holds | d.holds, c.fails & d.fails)
+        return _Condition(c.holds | d.holds, c.fails & d.fails, c.missing | d.missing)
 
     def where(self, condition: _Condition, a: Model, b: Model) -> Model:
         x, y = a.range().ends, b.range().ends
-        hull = a.constant(np.stack([np.minimum(x[0], y[0]), np.maximum(x[1], y[1])]))
+        ends = np.stack([np.minimum(x[0], y[0]), np.maximum(x[1], y[1])])
+        hull = a.constant(np.where(condition.missing, np.nan, ends))
         return a.selected(condition.holds, b.selected(condition.fails, hull))
 
     def _constant(self, ends: FloatArray) -> Model:
@@ -384,7 +388,7 @@ class _Models:
 def _exp(centre: FloatArray, eta: FloatArray, order: int) -> tuple[list[FloatArray], list[FloatArray], FloatArray]:
     value = np.exp(centre)
     terms = [value / math.factorial(k) for k in range(order + 1)]
-    return terms, terms, value * np.exp(eta) / math.factorial(order + 1) * UP
+    return terms, terms, np.exp(iv.up(centre + eta)) / math.factorial(order + 1) * UP
 
 
 def _sine(turn: int) -> Series:
@@ -420,22 +424,26 @@ def _reciprocal(
 
 
 def _power(exponent: float) -> Series:
-    """x^b, x > 0, with b rounded to float64: the derivative by b moves a term by |b log x| u, which sizes include."""
+    """x^b, x > 0, with b rounded to float64: the derivative by b moves a term by |b log x| u, which sizes include.
+
+    No claim where a power x^(b-k) is below TINY: the binomials may be large.
+    """
 
     def series(
         centre: FloatArray, eta: FloatArray, order: int
     ) -> tuple[list[FloatArray], list[FloatArray], FloatArray]:
         least, most = _positive(centre - eta), centre + eta
-        binomials = [1.0]
+        binomials, powers = [1.0], [centre**exponent]
         for k in range(order + 1):
             binomials.append(binomials[-1] * (exponent - k) / (k + 1))
-        value = centre**exponent
-        terms = [binomial * value / centre**k for k, binomial in enumerate(binomials[:-1])]
+            powers.append(powers[-1] / centre)
+        terms = [binomial * power for binomial, power in zip(binomials[:-1], powers, strict=False)]
         stretch = 1 + abs(exponent) * np.abs(np.log(centre))
         sizes = [np.abs(term) * stretch for term in terms]
         rest = exponent - order - 1
-        last = abs(binomials[-1]) * (least if rest < 0 else most) ** rest
-        return terms, sizes, last * (1 + 2.0**-30)
+        last = abs(binomials[-1]) * (least if rest < 0 else most) ** rest * (1 + 2.0**-30)
+        claimed = (least > 0) & (np.minimum(powers[0], powers[-1]) > TINY)
+        return terms, sizes, np.where(claimed, last, np.nan)
 
     return series
 
