@@ -24,8 +24,8 @@ class Paving:
 
     @property
     def leaves(self) -> int:
-        """The number of boxes to be proved."""
-        return sum(tree.count(".") for tree in self.trees)
+        """The number of boxes to be proved: `.` by the score box, `A` to `Z` by expansion."""
+        return sum(tree.count(".") + sum(map(str.isupper, tree)) for tree in self.trees)
 
     def to_json(self) -> dict[str, object]:
         """The `evidence` object of a certificate."""

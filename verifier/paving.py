@@ -39,6 +39,7 @@ from attncert.verifier.boxes import (
     Progress,
     select,
     select_entries,
+    similar,
     starts_of,
 )
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
@@ -209,7 +210,9 @@ class PavingSearch(BoxSearch):
             worst, point, entry = self._worst_centre(block, np.flatnonzero(tested & ~proved), centre, d_centre)
             axes = self.split_axes(block, rest, lo, hi, centre, tilt)
             volume = float(np.sum(np.ldexp(1.0, -block.level[proved].sum(axis=1))))
-            return Examined(select(block, rest), axes, block.node[outside], block.node[expanded], volume, worst, point, entry)
+            return Examined(
+                select(block, rest), axes, block.node[outside], block.node[expanded], volume, worst, point, entry
+            )
 
     def _score_box(
         self, block: Block, f_lo: FloatArray, f_hi: FloatArray, d_centre: FloatArray, d_radius: FloatArray
@@ -276,7 +279,7 @@ class PavingSearch(BoxSearch):
         functions = models(self.target, centre[live], radius[live], self.order)
         f = [functions[entry] for entry in self.entries]
         starts, counts = starts_of(block.counts)[live], block.counts[live]
-        for part in _similar(counts):
+        for part in similar(counts):
             tokens = np.arange(counts[part].max())
             present = tokens < counts[part][:, None]
             picked = starts[part][:, None] + np.where(present, tokens, 0)
@@ -344,14 +347,6 @@ class PavingSearch(BoxSearch):
                 worst = np.max(up(local + up(up(block.dropped * self.leak) * up(reach))))
                 bound = max(bound, float(worst)) if not np.isnan(worst) else math.inf
             return bound
-
-
-def _similar(counts: IntArray) -> list[IntArray]:
-    """Places of boxes with similar numbers of tokens, so that padding all to the largest costs little."""
-    if len(counts) * int(counts.max()) <= 2 * int(counts.sum()):
-        return [np.arange(len(counts))]
-    width = np.frexp(counts.astype(np.float64))[1]
-    return [np.flatnonzero(width == w) for w in np.unique(width)]
 
 
 def _pop(stack: list[Block], jobs: int) -> list[Block]:

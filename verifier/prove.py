@@ -10,9 +10,9 @@ from collections.abc import Callable
 from attncert.certificates.claim import Indicator, LpError, SupError
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.statement import Statement, require_searchable
-from attncert.verifier import indicator, prove_lp, prove_sup
+from attncert.verifier import indicator, integers, prove_exact, prove_lp, prove_sup
 from attncert.verifier.boxes import Progress
-from attncert.verifier.outcome import Outcome
+from attncert.verifier.outcome import Outcome, columns_of
 
 __all__ = ["Outcome", "verify"]
 
@@ -34,6 +34,11 @@ def verify(
     require_searchable(statement.domain, claim.measure if isinstance(claim, Indicator) else claim.tolerance)
     match claim:
         case SupError():
+            columns = columns_of(statement)
+            if integers.needed(columns, claim.tolerance):
+                return prove_exact.verify(
+                    statement, columns, claim.tolerance, deadline=deadline, max_boxes=max_boxes, progress=progress
+                )
             return prove_sup.verify(
                 statement, deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress, estimate=estimate
             )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
+
 from attncert.certificates.claim import LpError
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.evidence import Evidence, Integral
@@ -15,7 +17,8 @@ from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
 from attncert.verifier.integral import IntegralSearch
-from attncert.verifier.outcome import Outcome, Verdict, columns_of, kernel_precision, silence_for
+from attncert.verifier.outcome import Column, Outcome, Verdict, columns_of, kernel_precision, silence_for
+from attncert.verifier.point import estimate_errors, sample_points
 from attncert.verifier.singular import require_integrable
 
 MARGIN = 2.0**-26
@@ -38,29 +41,12 @@ def verify(
     Raises InvalidTarget when the target is not integrable.
     """
     started = time.monotonic()
-    require_integrable(statement.function, statement.domain, claim.power, statement.conditions)
-    columns = columns_of(statement)
-    scale = float_down(claim.tolerance)
-    silence = max(silence_for(column.head, claim.tolerance) for column in columns)
+    columns, bounds, silence = _begin(statement, claim, claim.tolerance)
     interrupted = False
-    searches = [
-        IntegralSearch(
-            statement.function,
-            column.entries,
-            column.head,
-            statement.domain,
-            power=claim.power,
-            scale=scale,
-            silence=silence,
-            conditions=statement.conditions,
-        )
-        for column in columns
-    ]
-    bounds = _Bounds(searches, claim.power, scale)
     extra = 20_000 + 20 * columns[0].head.tokens
     try:
         while True:
-            boxes = sum(search.boxes for search in searches)
+            boxes = bounds.boxes
             decided = bounds.verdict(claim.tolerance) != "undecided"
             most = min(max_boxes or 1 << 62, extra) if decided else max_boxes or 1 << 62
             if (decided and bounds.close()) or boxes >= most or deadline.passed() or not bounds.refine():
@@ -70,7 +56,7 @@ def verify(
     except KeyboardInterrupt:
         interrupted = True
     verdict = bounds.verdict(claim.tolerance)
-    boxes = sum(search.boxes for search in searches)
+    boxes = bounds.boxes
     evidence: Evidence | None = None
     lower, upper = bounds.norms()
     detail = f"stopped after {boxes} boxes, before the bounds on the norm decided the claim"
@@ -78,11 +64,93 @@ def verify(
         low, high = bounds.spelled(claim.tolerance)
         lower, upper = float_down(low), float_up(high)
         precision = _precision(statement, claim, boxes) + kernel_precision(statement, columns, claim.tolerance)
-        evidence = Integral(low, high, precision, silence, tuple(search.preorder() for search in searches))
+        evidence = Integral(low, high, precision, silence, bounds.trees())
         detail = f"the L_{claim.power} norm of the error lies between {lower:.6g} and {upper:.6g}"
     seconds = time.monotonic() - started
     outcome = Outcome(verdict, evidence, lower, upper, columns[0].head.tokens, boxes, seconds, detail)
     return replace(outcome, interrupted=interrupted)
+
+
+def enclose_norm(
+    statement: Statement,
+    claim: LpError,
+    gap: Fraction,
+    *,
+    deadline: Deadline = NEVER,
+    max_boxes: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[Integral | None, Outcome]:
+    """Refine until upper <= (1 + gap) lower; returns evidence for both ends, None where the upper one is infinite.
+
+    The tolerance of the claim plays no part. The verdict of the outcome is `verified` when the gap is reached.
+    """
+    started = time.monotonic()
+    scale = _rough_norm(statement, claim)
+    columns, bounds, silence = _begin(statement, claim, scale, bits=max(0, math.ceil(-math.log2(gap))))
+    interrupted, aim = False, float(gap) * (1 - 2.0**-20) - 4 * MARGIN
+    try:
+        while not (bounds.close(aim) or bounds.boxes >= (max_boxes or math.inf) or deadline.passed()):
+            if not bounds.refine():
+                break
+            if progress is not None:
+                lower, upper = bounds.norms()
+                progress(Progress(lower / upper if upper > 0 else 0.0, bounds.boxes, columns[0].head.tokens))
+    except KeyboardInterrupt:
+        interrupted = True
+    lower, upper = bounds.norms()
+    evidence, reached = None, False
+    if upper < math.inf:
+        digits = 5 + max(0, math.ceil(-math.log10(gap)))
+        low = _short(Fraction(lower) * (1 - Fraction(MARGIN)), digits, math.floor)
+        high = _short(Fraction(upper) * (1 + Fraction(MARGIN)), digits, math.ceil)
+        precision = _precision(statement, claim, bounds.boxes) + kernel_precision(statement, columns, scale)
+        evidence = Integral(low, high, precision, silence, bounds.trees())
+        reached = high <= low * (1 + gap)
+    verdict: Verdict = "verified" if reached else "undecided"
+    detail = f"the sums over {bounds.boxes} boxes are {'' if reached else 'not '}as close as was asked for"
+    tokens, seconds = columns[0].head.tokens, time.monotonic() - started
+    return evidence, Outcome(
+        verdict, evidence, lower, upper, tokens, bounds.boxes, seconds, detail, interrupted=interrupted
+    )
+
+
+def _begin(statement: Statement, claim: LpError, scale: Fraction, bits: int = 0) -> tuple[list[Column], _Bounds, int]:
+    """The output columns, the first bounds, in units of `scale`, and the number of bits of silent tokens."""
+    require_integrable(statement.function, statement.domain, claim.power, statement.conditions)
+    columns = columns_of(statement)
+    silence = max(silence_for(column.head, scale) for column in columns) + bits
+    searches = [
+        IntegralSearch(
+            statement.function,
+            column.entries,
+            column.head,
+            statement.domain,
+            power=claim.power,
+            scale=float_down(scale),
+            silence=silence,
+            conditions=statement.conditions,
+        )
+        for column in columns
+    ]
+    return columns, _Bounds(searches, claim.power, float_down(scale)), silence
+
+
+def _rough_norm(statement: Statement, claim: LpError) -> Fraction:
+    """The norm by sampling, as a unit: the tolerance where samples say nothing."""
+    columns = columns_of(statement)
+    points = sample_points(statement.domain, columns[0].head.tokens)
+    power = float(claim.power)
+    errors = [
+        estimate_errors(statement.function, column.entries, column.head, points, statement.conditions)
+        for column in columns
+    ]
+    largest = max(float(np.max(error)) for error in errors)
+    if not 1e-90 < largest < 1e90:
+        return claim.tolerance
+    share = sum(float(np.mean(np.sum((error / largest) ** power, axis=1))) for error in errors)
+    volume = math.prod((float(hi - lo) for lo, hi in statement.domain.sides), start=1.0)
+    rough = largest * (share * volume) ** (1 / power)
+    return Fraction(rough) if 1e-90 < rough < 1e90 else claim.tolerance
 
 
 def _precision(statement: Statement, claim: LpError, boxes: int) -> int:
@@ -127,10 +195,19 @@ class _Bounds:
             return "refuted"
         return "undecided"
 
-    def close(self) -> bool:
-        """Whether the bounds are within CLOSE of each other."""
+    def close(self, gap: float = CLOSE) -> bool:
+        """Whether the bounds are within a relative gap of each other."""
         lower, upper = self.norms()
-        return upper <= lower * (1 + CLOSE)
+        return upper <= lower * (1 + gap)
+
+    @property
+    def boxes(self) -> int:
+        """The boxes examined."""
+        return sum(search.boxes for search in self.searches)
+
+    def trees(self) -> tuple[str, ...]:
+        """The split trees of all columns."""
+        return tuple(search.preorder() for search in self.searches)
 
     def share(self, tolerance: Fraction) -> float:
         """How far the search has come, for people."""

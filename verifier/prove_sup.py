@@ -29,7 +29,7 @@ TIGHTER = 1.03
 
 
 @dataclass(frozen=True)
-class _Worst:
+class Worst:
     """The largest error estimate, and where."""
 
     error: float
@@ -54,22 +54,22 @@ def verify(
     """
     started = time.monotonic()
     columns = columns_of(statement)
-    worst = _sample(statement, columns)
+    worst = sample(statement, columns)
     tolerance = _tolerance(statement)
     boxes = 0
     if worst.error > float_up(tolerance):
         refutation = _refute(statement, columns, worst, boxes, started)
         if refutation is not None:
             return refutation
-    bounds = _bounds_to_try(tolerance, max(worst.error, estimate or 0.0))
+    bounds = bounds_to_try(tolerance, max(worst.error, estimate or 0.0))
     for bound in bounds:
         last = bound == bounds[-1]
         cap = max_boxes if last else min(max_boxes or 1 << 60, 200_000 + 20 * columns[0].head.tokens)
-        paving, searches = _pave(statement, columns, bound, deadline, cap, jobs, progress)
+        paving, searches = pave(statement, columns, bound, deadline, cap, jobs, progress)
         boxes += sum(search.boxes for search in searches)
-        worst = max([worst, *_worst_of(columns, searches)], key=lambda found: found.error)
+        worst = max([worst, *worst_of(columns, searches)], key=lambda found: found.error)
         if paving is not None:
-            lower = _proved_lower(statement, columns, worst)
+            lower = proved_lower(statement, columns, worst)
             detail = f"{paving.leaves} boxes cover the domain"
             return _outcome("verified", paving, lower, float_up(bound), columns, boxes, started, detail)
         if worst.error > float_up(tolerance) or searches[-1].interrupted:
@@ -78,7 +78,7 @@ def verify(
         refutation = _refute(statement, columns, worst, boxes, started)
         if refutation is not None:
             return refutation
-    lower = _proved_lower(statement, columns, worst)
+    lower = proved_lower(statement, columns, worst)
     upper = max(search.upper for search in searches) if len(searches) == len(columns) else math.inf
     undecided = _outcome("undecided", None, lower, upper, columns, boxes, started, _why(searches[-1]))
     return replace(undecided, interrupted=searches[-1].interrupted)
@@ -89,7 +89,7 @@ def _tolerance(statement: Statement) -> Fraction:
     return statement.claim.tolerance
 
 
-def _bounds_to_try(tolerance: Fraction, estimate: float) -> list[Fraction]:
+def bounds_to_try(tolerance: Fraction, estimate: float) -> list[Fraction]:
     """The tolerance; before it a three-digit bound a little above the estimate, where that says much more."""
     tight = TIGHTER * estimate
     if not 0 < tight < 0.9 * float_down(tolerance):
@@ -98,7 +98,7 @@ def _bounds_to_try(tolerance: Fraction, estimate: float) -> list[Fraction]:
     return [math.ceil(Fraction(tight) / digits) * digits, tolerance]
 
 
-def _pave(
+def pave(
     statement: Statement,
     columns: list[Column],
     bound: Fraction,
@@ -106,10 +106,11 @@ def _pave(
     max_boxes: int | None,
     jobs: int,
     progress: Callable[[Progress], None] | None,
+    bits: int = 0,
 ) -> tuple[Paving | None, list[Search]]:
-    """Search a paving for every column; stop at the first that has none."""
+    """Search a paving for every column; stop at the first that has none. `bits` more make tokens silent."""
     searches: list[Search] = []
-    silence = max(silence_for(column.head, bound) for column in columns)
+    silence = max(silence_for(column.head, bound) for column in columns) + bits
     for column in columns:
         search = PavingSearch(
             statement.function,
@@ -127,10 +128,10 @@ def _pave(
     return Paving(bound, kernel_precision(statement, columns, bound), silence, trees), searches
 
 
-def _sample(statement: Statement, columns: list[Column]) -> _Worst:
+def sample(statement: Statement, columns: list[Column]) -> Worst:
     """The largest error found by sampling and climbing from the best samples."""
     points = sample_points(statement.domain, columns[0].head.tokens)
-    worst = _Worst(0.0, tuple(points[0].tolist()), 0, 0)
+    worst = Worst(0.0, tuple(points[0].tolist()), 0, 0)
     for column in columns:
         errors = estimate_errors(statement.function, column.entries, column.head, points, statement.conditions)
         for row, entry in enumerate(column.entries):
@@ -139,19 +140,21 @@ def _sample(statement: Statement, columns: list[Column]) -> _Worst:
                 statement.function, entry, row, column.head, statement.domain, starts, statement.conditions
             )
             if error > worst.error:
-                worst = _Worst(error, point, column.number, row)
+                worst = Worst(error, point, column.number, row)
     return worst
 
 
-def _worst_of(columns: list[Column], searches: list[Search]) -> list[_Worst]:
+def worst_of(columns: list[Column], searches: list[Search]) -> list[Worst]:
+    """The largest errors that the searches have seen."""
     return [
-        _Worst(search.worst, search.worst_point, column.number, column.entries.index(search.worst_entry))
+        Worst(search.worst, search.worst_point, column.number, column.entries.index(search.worst_entry))
         for column, search in zip(columns, searches, strict=False)
         if search.worst_point is not None
     ]
 
 
-def _proved_lower(statement: Statement, columns: list[Column], worst: _Worst) -> float:
+def proved_lower(statement: Statement, columns: list[Column], worst: Worst) -> float:
+    """A proved lower bound on the error at the worst point; 0 outside the domain."""
     column = columns[worst.column]
     point = exact_point(worst.point, statement.domain)
     if not satisfied(statement.conditions, point):
@@ -159,9 +162,9 @@ def _proved_lower(statement: Statement, columns: list[Column], worst: _Worst) ->
     return proved_error(statement.function, column.entries[worst.row], worst.row, column.head, point)
 
 
-def _refute(statement: Statement, columns: list[Column], worst: _Worst, boxes: int, started: float) -> Outcome | None:
+def _refute(statement: Statement, columns: list[Column], worst: Worst, boxes: int, started: float) -> Outcome | None:
     """The refutation at the worst point, if the violation is proved there; the error elsewhere may be larger."""
-    lower = _proved_lower(statement, columns, worst)
+    lower = proved_lower(statement, columns, worst)
     tolerance = _tolerance(statement)
     if not lower > float_up(tolerance):
         return None

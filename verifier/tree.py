@@ -11,9 +11,11 @@ SINGULAR = -3
 LAYER = -4
 AXES = "0123456789abcdefghijklmnopqrstuvwxyz"
 
+LEAF_MARK, OUTSIDE_MARK = ".", "-"
 ORDERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
-_CODES = np.frombuffer((AXES + ORDERS[::-1] + "!*-.").encode("ascii"), np.uint8)  # the codes of leaves pick from the end
+# The codes of leaves are negative: they pick from the end.
+_CODES = np.frombuffer((AXES + ORDERS[::-1] + "!*-.").encode("ascii"), np.uint8)
 
 
 def taylor(order: int) -> int:
@@ -42,7 +44,7 @@ class SplitTree:
         return first + 2 * np.arange(len(nodes), dtype=np.int64)
 
     def preorder(self) -> str:
-        """The tree in preorder, one character a node: the axis of a split, or `.`, `-`, `*`, `!`, `A` to `Z` for a leaf."""
+        """The tree in preorder, one character a node: the axis of a split, or the mark of a leaf."""
         axis = np.full(self.size, LEAF, np.int8)
         for nodes, code in self._marks:
             axis[nodes] = code
