@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from heads import attention_of, grid_statement, json_of, kernel_says, sealed, statement_of
+from test_kernel_taylor import searched
 
 from attncert.certificates.claim import SupError
 from attncert.certificates.domain import parse_box
+from attncert.certificates.evidence import Paving
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
 from attncert.verifier.prove import verify
@@ -116,6 +118,28 @@ def silent() -> Json:
     return with_evidence(grid_statement("tanh(3*x)", "[-2,2]", [12], 40, "0.6"))
 
 
+def by_taylor(statement: Statement, marks: str, axes: str = "0") -> Json:
+    """The certificate whose leaves have the first of these marks that proves them."""
+    document = json_of(statement, Paving(statement.claim.tolerance, 96, 60, ("",)))
+    tree = searched(document["statement"], document["evidence"]["bound"], marks, 14, axes)
+    assert tree is not None
+    document["evidence"]["trees"] = [tree]
+    return document
+
+
+def taylor_line() -> Json:
+    return by_taylor(grid_statement("sin(2*pi*x)", "[0,1]", [6], 40, "0.6"), "D")
+
+
+def taylor_plane() -> Json:
+    return by_taylor(grid_statement("exp(-x0**2)*cos(3*x1)", "[0,1/3]x[-0.7,0.1]", [2, 3], 30, "0.4"), "BC", "01")
+
+
+def taylor_kink() -> Json:
+    """Score boxes where they are enough, as they are at the kink."""
+    return by_taylor(grid_statement("abs(x - 1/3)", "[0,1]", [8], 60, "0.08"), ".D")
+
+
 def refuted_line() -> Json:
     return with_evidence(grid_statement("sin(2*pi*x)", "[0,1]", [8], 200, "0.3"))
 
@@ -151,6 +175,9 @@ GOOD: dict[str, Callable[[], Json]] = {
     "disc": disc,
     "sharp": sharp,
     "silent": silent,
+    "taylor-line": taylor_line,
+    "taylor-plane": taylor_plane,
+    "taylor-kink": taylor_kink,
     "refuted-line": refuted_line,
     "refuted-vector": refuted_vector,
     "refuted-columns": refuted_columns,
@@ -253,7 +280,7 @@ def rejected() -> Cases:
         "tree-too-long": (trees(tree + "."), "tree"),
         "tree-along-no-axis": (trees("1" + tree[1:]), "tree"),
         "tree-with-a-blank": (trees(tree[:3] + " " + tree[4:]), "tree"),
-        "tree-in-capitals": (trees("A" + tree[1:]), "tree"),
+        "tree-along-a-mark": (trees("_" + tree[1:]), "tree"),
         "no-tree": (trees(), "tree"),
         "two-trees": (trees(tree, tree), "tree"),
         "one-tree-for-two-columns": (altered(two, (("evidence", "trees"), two["evidence"]["trees"][:1])), "tree"),
@@ -320,7 +347,39 @@ def rejected() -> Cases:
         "variable-of-the-other-kind": (altered(cross(), (("statement", "target"), "K[0,0] + X[0,0]")), "target"),
         "bound-for-one-entry-only": (altered(flat, (("statement", "target"), "[x0*x1, abs(x0-x1) + 1]")), "leaf"),
     }
-    return {f"{name}.json": case for name, case in cases.items()}
+    return {f"{name}.json": case for name, case in {**cases, **wrong_orders()}.items()}
+
+
+def wrong_orders() -> Cases:
+    """Taylor leaves that prove nothing, or stand where they do not belong."""
+    good = taylor_line()
+    tree = good["evidence"]["trees"][0]
+    walk = {"precision": 64, "silence": 40, "trees": ["D"]}
+    norm = ((*CLAIM, "norm"), "1"), (("evidence",), {"kind": "integral", "lower": "0", "upper": "0.6", **walk})
+    claim = {"kind": "indicator", "delta": "0.5", "measure": "1"}
+    layers = (CLAIM, claim), (("statement", "target"), None), (("evidence",), {"kind": "layers", **walk})
+
+    def trees(text: str) -> bytes:
+        return altered(good, (("evidence", "trees"), [text]))
+
+    def target(text: str) -> bytes:
+        return altered(good, (("statement", "target"), text))
+
+    return {
+        "taylor-bound-too-good": (altered(good, (("evidence", "bound"), "0.5")), "leaf"),
+        "taylor-order-too-low": (trees(tree.replace("D", "A")), "leaf"),
+        "taylor-tree-of-one-leaf": (trees("D"), "leaf"),
+        "taylor-tree-of-the-highest-order": (trees("Z"), "leaf"),
+        "taylor-leaf-as-a-split": (trees("D" + tree[1:]), "leaf"),
+        "taylor-another-target": (target("sin(2*pi*x) + 0.1"), "leaf"),
+        "taylor-a-spike": (target("max(sin(2*pi*x), 3 - 1e9*abs(x - 0.3))"), "leaf"),
+        "taylor-undefined": (target("sin(2*pi*x) + 0*sqrt(x - 1/10**9)"), "undefined"),
+        "taylor-kink-elsewhere": (altered(taylor_kink(), (("statement", "target"), "abs(x - 0.4)")), "leaf"),
+        "taylor-order-beyond-z": (trees(tree.replace("D", "[", 1)), "tree"),
+        "taylor-tree-cut": (trees(tree[:-1]), "tree"),
+        "taylor-in-an-integral": (altered(good, *norm), "tree"),
+        "taylor-in-layers": (altered(good, *layers), "tree"),
+    }
 
 
 def _pruned(tree: str) -> str:

@@ -7,8 +7,9 @@ for usage errors and unreadable files. The format and the rules of proof are tho
 
 Nothing in the file is trusted. Every decision is made on integers: exact rationals, and intervals whose ends are
 integers in units of 2^-P ("P fractional bits"). Read from the top: limits and errors; integers and intervals;
-elementary functions; interval arithmetic; exact numbers; expressions; the certificate; the reduction of the attention
-to scores and values; the walk down a split tree; the paving, integral and layers proofs; the counterexample; the door.
+elementary functions; interval arithmetic; exact numbers; expressions; Taylor models; the certificate; the reduction of
+the attention to scores and values; the walk down a split tree; the paving, integral and layers proofs; the
+counterexample; the door.
 """
 
 import gzip
@@ -20,10 +21,10 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from io import BytesIO
-from itertools import compress
-from math import isqrt, prod
+from itertools import combinations_with_replacement, compress
+from math import comb, factorial, isqrt, prod
 from operator import add, mul, neg, sub, truediv
 from os import PathLike
 from typing import Any, NamedTuple, TypeVar
@@ -58,6 +59,7 @@ class Limits:
     nodes: int = 50_000_000  # nodes of all split trees together
     depth: int = 10_000  # splits of one axis above a node
     references: int = 9  # reference tokens that are tried for an inequality
+    products: int = 500_000  # of the monomials of a Taylor model
 
 
 class Rejected(Exception):
@@ -131,6 +133,12 @@ def neighbours(a: int, b: int) -> Interval:
 def enclose(value: Fraction, P: int) -> Interval:
     """Enclose a rational between neighbouring multiples of 2^-P."""
     return neighbours(value.numerator << P, value.denominator)
+
+
+def scaled(x: Interval, top: int, bottom: int) -> Interval:
+    """Enclose x top / bottom, where bottom > 0."""
+    lo, hi = x if top >= 0 else x[::-1]
+    return lo * top // bottom, -(-hi * top // bottom)
 
 
 def plus(x: Interval, y: Interval) -> Interval:
@@ -343,9 +351,10 @@ def tan_wide(x: int, W: int) -> Interval | None:
 
 def power_wide(b: Fraction, x: int, W: int) -> Interval:
     """Enclose x^b = exp(b log x) for x > 0, and 0^b = 0 for b > 0; exp increases."""
-    low, high = sorted(log_point(x, W), reverse=b < 0) if x else (0, 0)
-    lo, hi = neighbours(low * b.numerator, b.denominator)[0], neighbours(high * b.numerator, b.denominator)[1]
-    return (exp_point(lo, W)[0], exp_point(hi, W)[1]) if x else (0, 0)
+    if x == 0:
+        return 0, 0
+    lo, hi = scaled(log_point(x, W), b.numerator, b.denominator)
+    return exp_point(lo, W)[0], exp_point(hi, W)[1]
 
 
 def refined(function: Callable[[int, int], Interval | None], x: int, P: int) -> Interval:
@@ -687,22 +696,22 @@ class Evaluator(Arithmetic):
         for op, args, value, varies in target.nodes:
             valued = {"number": partial(enclose, value, P), "power": partial(self.power, value)}
             self.steps.append((op, args, int(value), varies, valued.get(op, self.operations.get(op))))
-        self.values: list[Interval | None] = [None] * len(self.steps)  # None: not proved to be defined on the box
+        self.values: list[Any] = [None] * len(self.steps)  # None: not proved to be defined on the box
         self.failures: dict[int, Rejected] = {}  # why not
 
-    def enclosures(self, box: Sequence[Interval], outputs: Sequence[int]) -> list[Interval]:
+    def enclosures(self, box: Sequence[Any], outputs: Sequence[int]) -> list[Any]:
         """Enclose some nodes over a box, or reject one that is not proved to be defined."""
         self.run(box)
         return [self.value(output) for output in outputs]
 
-    def value(self, index: int) -> Interval:
+    def value(self, index: int) -> Any:
         """Return the enclosure of a node over the box of the last run, or reject it."""
         value = self.values[index]
         if value is None:
             raise self.failures[index]
         return value
 
-    def run(self, box: Sequence[Interval]) -> None:
+    def run(self, box: Sequence[Any]) -> None:
         """Enclose all nodes over a box."""
         values = self.values
         for index, (op, args, entry, varies, operation) in enumerate(self.steps):
@@ -717,10 +726,308 @@ class Evaluator(Arithmetic):
             try:
                 if None in operands:
                     raise self.failures[args[operands.index(None)]]
-                lo, hi = values[index] = operation(*operands)
+                values[index] = operation(*operands)
+                lo, hi = values[index][:2]
                 require(-self.large < lo and hi < self.large, "limit", "a value of the target grows too large")
             except Rejected as failure:
                 values[index], self.failures[index] = None, failure
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Taylor series of functions g at a point F of a range [lo, hi], in units of 2^-P: for k = 0 .. K an enclosure of the
+# coefficient g_k, given as an interval and the top and bottom of a factor; and c, m such that for all x in the range
+# |g(x) - sum of g_k (x - F)^k| <= c (|x - F| / m)^(K+1).
+
+Series = tuple[list[tuple[Interval, int, int]], int, int]
+
+
+def exp_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
+    """Expand e^x: every derivative is e^x, at most e^hi."""
+    value, top = point("exp", F, P), point("exp", hi, P)[1]
+    return [(value, 1, factorial(k) << P * k) for k in range(K + 1)], -(-top // factorial(K + 1)), 1 << P
+
+
+def wave_series(turn: int, F: int, lo: int, hi: int, P: int, K: int) -> Series:
+    """Expand sin(x + turn pi/2): its derivatives are sin, cos, -sin, -cos, at most 1 in size."""
+    sin, cos = sine_point(F, P, 0), sine_point(F, P, 1)
+    cycle = [sin, cos, minus((0, 0), sin), minus((0, 0), cos)]
+    terms = [(cycle[(k + turn) % 4], 1, factorial(k) << P * k) for k in range(K + 1)]
+    return terms, -(-(1 << P) // factorial(K + 1)), 1 << P
+
+
+def log_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
+    """Expand log x = log F + log(1 + t), t = (x - F) / F: the rest is the integral of +-s^K / (1 + s) from 0 to t.
+
+    1 + s is at least lo / F, so that the rest is at most (F / lo) |t|^(K+1) / (K+1).
+    """
+    terms = [((1 << P, 1 << P), (-1) ** (k + 1), k * F**k) for k in range(1, K + 1)]
+    return [(point("log", F, P), 1, 1), *terms], -(-(F << P) // ((K + 1) * lo)), F
+
+
+def reciprocal_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
+    """Expand 1/x for x > 0: with t = (x - F) / F, 1/x - (1 - t + ... +- t^K) / F = +-t^(K+1) / x, and x >= lo."""
+    terms = [((1 << P, 1 << P), (-1) ** k << P, F ** (k + 1)) for k in range(K + 1)]
+    return terms, -(-(1 << 2 * P) // lo), F
+
+
+def power_series(b: Fraction, F: int, lo: int, hi: int, P: int, K: int) -> Series:
+    """Expand x^b for x > 0: g_k = binom(b, k) F^(b-k), and the rest is binom(b, K+1) y^(b-K-1) (x - F)^(K+1).
+
+    y lies in the range, and y^(b-K-1) is monotone, so that its greatest value is at an end.
+    """
+    require(lo > 0 and b.denominator.bit_length() <= P, "undefined", "no series of the power")
+    value, binomials = point(b, F, P), [Fraction(1)]
+    for k in range(K + 1):
+        binomials.append(binomials[-1] * (b - k) * Fraction(1, k + 1))
+    *factors, last = binomials
+    end = lo if b < K + 1 else hi
+    terms = [(value, c.numerator, c.denominator * F**k) for k, c in enumerate(factors)]
+    return terms, scaled(point(b, end, P), abs(last.numerator), last.denominator)[1], end
+
+
+def atan_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
+    """Expand atan x: g_k = q_(k-1) / k, where the q_j are those of 1 / (1 + x^2), and |g_(K+1)| <= 1 / (K+1).
+
+    With D = 1 + F^2, q_j = a_j / D^(j+1), where a_0 = 1, a_1 = -2 F and a_j = -2 F a_(j-1) - D a_(j-2).
+    """
+    D, a = (1 << 2 * P) + F * F, [1, -2 * F]
+    for _ in range(2, K):
+        a.append(-2 * F * a[-1] - D * a[-2])
+    terms = [((1 << P, 1 << P), a[k - 1] << P, k * D**k) for k in range(1, K + 1)]
+    return [(point("atan", F, P), 1, 1), *terms], -(-(1 << P) // (K + 1)), 1 << P
+
+
+def erf_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
+    """Expand erf x: g_k = w H_(k-1) / k! with w = 2/sqrt(pi) e^(-F^2) and the Hermite polynomials H_j at -F.
+
+    H_0 = 1, H_j(-F) = -2F H_(j-1) - 2(j-1) H_(j-2); by Cramer 2/sqrt(pi) |H_j(x)| e^(-x^2) <= 1.2260 sqrt(2^j j!).
+    """
+    H = [1, -2 * F]
+    for j in range(2, K):
+        H.append(-2 * F * H[-1] - (2 * (j - 1) * H[-2] << 2 * P))
+    low, high = constant("pi", 2 * P)
+    w = divided(exp_point(-F * F, 2 * P), (isqrt(low << 2 * P), isqrt(high << 2 * P) + 1), 2 * P)
+    terms = [(w, 2 * H[k - 1], factorial(k) << P * 2 * k) for k in range(1, K + 1)]
+    most = isqrt((12260**2 << K + 2 * P) // (10**8 * factorial(K) * (K + 1) ** 2)) + 1
+    return [(point("erf", F, P), 1, 1), *terms], most, 1 << P
+
+
+SERIES: dict[str, Callable[[int, int, int, int, int], Series]] = {
+    "exp": exp_series,
+    "sin": partial(wave_series, 0),
+    "cos": partial(wave_series, 1),
+    "log": log_series,
+    "sqrt": partial(power_series, Fraction(1, 2)),
+    "atan": atan_series,
+    "erf": erf_series,
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Taylor models: a function f on a box c + r u, u in [-1, 1]^m, as a polynomial in u of degree K and what it may miss
+
+
+class Monomials(NamedTuple):
+    """The monomials of degree at most K, each the tuple of its axes, in order of degree; coefficients lie in lists."""
+
+    axes: list[tuple[int, ...]]
+    degrees: list[slice]  # where those of each degree lie
+    products: list[list[int]]  # for each the products with the others, from the first, up to degree K
+    squares: list[tuple[int, int]]  # for each axis its monomials of degree 1 and 2 (the latter 0 if K = 1)
+    even: list[int]  # the others but the constant, those without an odd exponent
+    odd: list[int]
+    factorials: list[int]  # the product of those of the exponents
+
+    def least(self, coefs: list[int]) -> int:
+        """Bound a polynomial on [-1, 1]^m from below, a term at a time, but a u + b u^2 of an axis by its minimum.
+
+        That is -a^2 / 4b if the vertex -a / 2b lies inside and b > 0, and otherwise b - |a|, at an end.
+        """
+        total = coefs[0] + sum(min(0, coefs[n]) for n in self.even) - sum(abs(coefs[n]) for n in self.odd)
+        for first, second in self.squares:
+            a, b = abs(coefs[first]), coefs[second] if second else 0
+            total += -a * a // (4 * b) if a < 2 * b else b - a
+        return total
+
+
+@lru_cache(maxsize=64)
+def monomials(m: int, K: int) -> Monomials:
+    """List the monomials of degree at most K in m variables."""
+    axes = [each for degree in range(K + 1) for each in combinations_with_replacement(range(m), degree)]
+    index = {each: n for n, each in enumerate(axes)}
+    ends = [0] + [comb(m + degree, degree) for degree in range(K + 1)]
+    products = [[index[tuple(sorted(x + y))] for y in axes[: ends[K + 1 - len(x)]]] for x in axes]
+    squares = [(index[(k,)], index.get((k, k), 0)) for k in range(m)]
+    others = [n for n in range(1, len(axes)) if len(axes[n]) > 2 or len(set(axes[n])) == 2]
+    even = [n for n in others if all(axes[n].count(k) % 2 == 0 for k in axes[n])]
+    degrees = [slice(ends[degree], ends[degree + 1]) for degree in range(K + 1)]
+    factorials = [prod(factorial(each.count(k)) for k in {*each}) for each in axes]
+    return Monomials(axes, degrees, products, squares, even, sorted({*others} - {*even}), factorials)
+
+
+class Model(NamedTuple):
+    """On the box f lies in [low, high], and |f - sum of coefs u^a| <= rest."""
+
+    low: int
+    high: int
+    coefs: list[int]
+    rest: int
+
+
+class Modeller(Evaluator):
+    """Makes Taylor models of degree K of the nodes of a target; conditions have intervals, as before.
+
+    Each operation is done on the ranges too, by intervals. The model of an operation without a rule for models is the
+    constant that encloses this, and so is one with a rule that does not apply. `free` are the entries that vary.
+    """
+
+    def __init__(self, target: Target, free: list[int], K: int, P: int, limits: Limits) -> None:
+        """Pair the operations on intervals with the rules for models."""
+        super().__init__(target, P, limits)
+        require(comb(2 * len(free) + K, K) <= limits.products, "limit", "a Taylor model of too many terms")
+        self.free, self.K, self.table = free, K, monomials(len(free), K)
+        call, one, two = self.call, self.constant((1 << P, 1 << P)), self.constant((2 << P, 2 << P))
+        self.rules: dict[str, Callable[..., Model]] = {
+            **{name: partial(self.composed, series) for name, series in SERIES.items()},
+            "+": partial(self.combined, add),
+            "-": partial(self.combined, sub),
+            "neg": lambda x: self.combined(sub, self.constant((0, 0)), x),
+            "*": self.multiplied,
+            "/": lambda x, y: self.multiplied(x, self.reciprocal(y)),
+            "abs": lambda x: self.extreme("max", x, call("neg", x)),
+            "min": partial(self.extreme, "min"),
+            "max": partial(self.extreme, "max"),
+            "tan": lambda x: call("/", call("sin", x), call("cos", x)),
+            "sigmoid": self.sigmoid,
+            "tanh": lambda x: call("-", call("*", two, call("sigmoid", call("*", two, x))), one),
+            "sinh": lambda x: call("/", call("-", call("exp", x), call("exp", call("neg", x))), two),
+            "cosh": lambda x: call("/", call("+", call("exp", x), call("exp", call("neg", x))), two),
+        }
+        for n, (op, args, entry, varies, operation) in enumerate(self.steps):
+            rule = partial(self.powers, target.nodes[n].value) if op == "power" else self.rules.get(op)
+            if operation is not None:
+                self.steps[n] = op, args, entry, varies, partial(self.node, op, operation, rule)
+
+    def inputs(self, box: Sequence[Interval]) -> list[Model]:
+        """Return the models of the entries of the input: x = (lo + hi) / 2 + u (hi - lo) / 2, both perhaps halves."""
+        models = [self.constant(side) for side in box]
+        for k, (first, _) in zip(self.free, self.table.squares, strict=True):
+            lo, hi = box[k]
+            coefs = models[k].coefs
+            coefs[0], coefs[first] = lo + hi >> 1, hi - lo >> 1
+            models[k] = Model(lo, hi, coefs, lo + hi & 1)
+        return models
+
+    def constant(self, x: Interval) -> Model:
+        """Return the constant in the middle of an interval."""
+        middle = x[0] + x[1] >> 1
+        return Model(x[0], x[1], [middle] + [0] * (len(self.table.axes) - 1), x[1] - middle)
+
+    def bounded(self, coefs: list[int], rest: int) -> Model:
+        """Complete a model by its range: u^a lies in [-1, 1]."""
+        radius = sum(map(abs, coefs)) - abs(coefs[0]) + rest
+        require(abs(coefs[0]) + radius < self.large, "limit", "a Taylor model grows too large")
+        return Model(coefs[0] - radius, coefs[0] + radius, coefs, rest)
+
+    def call(self, op: str, *operands: Model) -> Model:
+        """Apply an operation of the target language."""
+        model: Model = self.node(op, self.operations[op], self.rules.get(op), *operands)
+        return model
+
+    def node(self, op: str, operation: Callable[..., Interval], rule: Any, *operands: Any) -> Any:
+        """Apply an operation to ranges, and a rule to models; where the rule does not apply, the range remains."""
+        x = operation(*[operand[:2] for operand in operands])
+        if op in CONDITIONS:
+            return operation(self.call("-", *operands)[:2], (0, 0)) if op[0] == "<" and x == (0, 1) else x
+        if op == "where" and len(operands) == 2:
+            return operands[1]
+        if rule is None or not any(any(operand.coefs[1:]) for operand in operands):
+            return self.constant(x)
+        try:
+            low, high, coefs, rest = rule(*operands)
+        except Rejected:
+            return self.constant(x)
+        return Model(max(low, x[0]), min(high, x[1]), coefs, rest)
+
+    def combined(self, operation: Callable[[int, int], int], x: Model, y: Model) -> Model:
+        """Return x + y or x - y."""
+        return self.bounded(list(map(operation, x.coefs, y.coefs)), x.rest + y.rest)
+
+    def multiplied(self, x: Model, y: Model) -> Model:
+        """Return x y: the product of the polynomials up to degree K, rounded down, and all else in the rest.
+
+        That is p R_y + R_x (q + R_y) for |x| <= p + R_x, |y| <= q + R_y, and the terms of the product beyond degree K.
+        """
+        P, coefs = self.P, [0] * len(x.coefs)
+        for a, places in zip(x.coefs, self.table.products, strict=True):
+            if a:
+                for place, b in zip(places, y.coefs):  # noqa: B905
+                    coefs[place] += a * b
+        p, q = [[sum(map(abs, coefs[degree])) for degree in self.table.degrees] for coefs in (x.coefs, y.coefs)]
+        rest = sum(p) * y.rest + x.rest * (sum(q) + y.rest)
+        rest += sum(p[k] * sum(q[self.K + 1 - k :]) for k in range(1, self.K + 1))
+        return self.bounded(*lowered(coefs, rest, P))
+
+    def composed(self, series: Callable[[int, int, int, int, int], Series], x: Model) -> Model:
+        """Return g(x) = sum of g_k (x - F)^k by its Taylor series at a point F of the range of x.
+
+        It is summed by Horner's rule in steps of 2^bits >= |x - F|, which keeps all numbers near their precision.
+        """
+        P, K, (low, high, coefs, rest) = self.P, self.K, x
+        F = min(max(coefs[0], low), high)
+        most = max(high - F, F - low)
+        bits = most.bit_length()
+        terms, c, m = series(F, low, high, P, K)
+        step = self.bounded(*lowered([coefs[0] - F, *coefs[1:]], rest, bits - P))
+        value = self.constant((0, 0))
+        for k in reversed(range(K + 1)):
+            number, top, bottom = terms[k]
+            term = self.constant(scaled(number, top << bits * k, bottom))
+            value = self.combined(add, self.multiplied(value, step), term)
+        return self.bounded(value.coefs, value.rest - (-c * most ** (K + 1) // m ** (K + 1)))
+
+    def reciprocal(self, x: Model) -> Model:
+        """Return 1 / x, where x does not meet 0."""
+        if not any(x.coefs[1:]):
+            return self.constant(divided((1 << self.P, 1 << self.P), x[:2], self.P))
+        if x.low > 0:
+            return self.composed(reciprocal_series, x)
+        return self.call("neg", self.reciprocal(self.call("neg", x)))
+
+    def powers(self, b: Fraction, x: Model) -> Model:
+        """Return x^b: an integer power by squarings, of 1 / x if it is negative, another by its series."""
+        if b.denominator != 1:
+            return self.composed(partial(power_series, b), x)
+        result, square, n = self.constant((1 << self.P, 1 << self.P)), x if b >= 0 else self.reciprocal(x), abs(int(b))
+        while n:
+            result = self.multiplied(result, square) if n % 2 else result
+            n //= 2
+            square = self.multiplied(square, square) if n else square
+        return result
+
+    def extreme(self, name: str, *operands: Model) -> Model:
+        """Return the least or the greatest operand, which the range of a difference must tell."""
+        if len(operands) > 2:
+            return reduce(partial(self.call, name), operands)
+        x, y = operands
+        low, high = self.call("-", x, y)[:2]
+        require(not low < 0 < high, "undefined", "a kink")
+        return x if (low >= 0) == (name == "max") else y
+
+    def sigmoid(self, x: Model) -> Model:
+        """Return 1 / (1 + e^-x), or 1 - 1 / (1 + e^x) where x is negative, so that no exponential is large."""
+        call, one = self.call, self.constant((1 << self.P, 1 << self.P))
+        positive = x.coefs[0] >= 0
+        value = call("/", one, call("+", one, call("exp", call("neg", x) if positive else x)))
+        return value if positive else call("-", one, value)
+
+
+def lowered(coefs: list[int], rest: int, bits: int) -> tuple[list[int], int]:
+    """Drop fractional bits of a polynomial, rounding down, and of its rest, which takes what is cut off."""
+    if bits <= 0:
+        return [number << -bits for number in coefs], rest << -bits
+    cut = sum(number & (1 << bits) - 1 for number in coefs)
+    return [number >> bits for number in coefs], -(-(rest + cut) >> bits)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1143,34 +1450,114 @@ class Walk:
 # ---------------------------------------------------------------------------------------------------------------------
 # The paving proof
 
+Jets = tuple[list[list[int]], list[int]]  # for each monomial a the p tau^a of the tokens; bounds on what is missing
+
 
 class Paving(Walk):
-    """The proof of |target - T| <= bound for one output column."""
+    """Proves |target - T| <= bound for one output column, by score boxes and Taylor models of order A = 1, ..."""
+
+    marks = ".ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
     def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
         """Round the bound down."""
         super().__init__(head, j, P, silence)
         self.bound = enclose(bound, P)[0]
-        self.evaluator = Evaluator(target, P, head.limits)
+        self.target, self.evaluator = target, Evaluator(target, P, head.limits)
+        self.modellers: dict[int, Modeller] = {}  # by order
         self.outputs = [row[j] for row in target.outputs]
 
     def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
-        """Prove |target - T| <= bound on a box for all entries of the column: the score box rule."""
+        """Prove |target - T| <= bound on a box for all entries of the column, by |target - T'| <= e."""
+        sides = [(lo, hi) for lo, hi, _, _ in box]
+        if order := self.marks.index(mark):
+            models = self.modeller(order)
+            enclosures = models.enclosures(models.inputs(sides), self.outputs)
+            jets = self.jets(models, box, tokens, centres)
+        else:
+            enclosures = self.evaluator.enclosures(sides, self.outputs)
         dropped = self.head.tokens - len(tokens[0])
-        enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
-        for row, (low, high) in enumerate(enclosures):
-            values, moved = self.values[row]  # v_i lies in [value, value + moved]
+        for row, (enclosure, (values, moved)) in enumerate(zip(enclosures, self.values, strict=True)):
+            low, high = enclosure[:2]
             least, greatest = self.spans[row]
-            active = [values[i] for i in tokens[0]]
+            active = [values[i] for i in tokens[0]]  # v_i lies in [value, value + moved]
             spread = max(high - least, greatest - low)  # G: |target - v_i| for any token
-            e = self.bound + (-dropped * spread >> self.silence)  # bound - W G, rounded down
-            above, below = e + low - moved, e - high  # c_i is above - value and value + below
+            e = self.bound + (-dropped * spread >> self.silence) - moved  # bound - W G, rounded down
+            if order:
+                require(self.sign_form(e, models, enclosure, active, jets), "leaf", f"row {row}, order {order}")
+                continue
+            above, below = e + low, e - high + moved
             if above < max(active):
                 c = [above - value for value in active]
                 require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, f - T <= e")
             if below + min(active) < 0:
                 c = [value + below for value in active]
                 require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, T - f <= e")
+
+    def modeller(self, order: int) -> Modeller:
+        """Return the modeller of an order, made when it is first needed."""
+        if order not in self.modellers:
+            free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
+            self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
+        return self.modellers[order]
+
+    def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
+        """Expand weights w_i = q e^t, which are the e^(s_i) times a common factor, with t = sum of tau_k u_k.
+
+        The factor takes the best score at the centre off all scores, and a mean slope off all slopes. The slack, and
+        less than a unit of tau for each axis, move ln q, so that q lies in [p, p + error]. With rho = sum of |tau_k|
+        |w_i - p sum of t^k / k!| <= error e^rho + p (e^rho - sum of rho^k / k!); this tail is at most its first term
+        times e^rho, and at most that over 1 - rho / (K+2).
+        """
+        P, K, best = self.P, models.K, max(centres)
+        margin = self.slack + (len(self.axes) << P + 1)
+        width = (2 * margin >> P + 1) + 2
+        require(width <= 1 << P, "leaf", "the weights are too uncertain")
+        ends = [point("exp", centre - best - margin >> P + 1, P) for centre in centres]
+        weights = [lo for lo, _ in ends]
+        errors = [hi - lo - (-2 * width * hi >> P) for lo, hi in ends]  # e^width <= 1 + 2 width
+        total, sizes = sum(weights), [0] * len(weights)
+        tau = {}
+        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
+            mean, side = sum(map(mul, weights, slopes)) // total, box[axis][1] - box[axis][0]
+            tau[models.free.index(axis)] = parts = [(a - mean) * side >> P + 1 for a in slopes]
+            sizes = [rho + abs(part) for rho, part in zip(sizes, parts, strict=True)]
+        lists: dict[tuple[int, ...], list[int]] = {(): weights}
+        for axes in models.table.axes[1:]:
+            lists[axes] = list(map(mul, lists[axes[:-1]], tau[axes[-1]])) if axes[-1] in tau else []
+        rests, scale = [], factorial(K + 1) << P * K
+        for p, error, rho in zip(weights, errors, sizes, strict=True):
+            tail = p * rho ** (K + 1)
+            if rho < K + 1 << P:
+                tail = -(-tail * (K + 2) // (((K + 2 << P) - rho) * scale))
+                rests.append(tail + (error << (3 * rho >> P + 1) + 1))  # e < 2^(3/2)
+            else:
+                require(rho <= P + 64 << P, "leaf", "the scores vary too much")
+                rests.append(-((-tail // (scale << P) - error) * point("exp", rho, P)[1] >> P))
+        return list(lists.values()), rests
+
+    def moment(self, models: Modeller, jets: Jets, factors: list[int]) -> Model:
+        """Return the model of the sum of w_i times a factor; each coefficient is rounded down."""
+        lists, rests = jets
+        coefs = []
+        for axes, factorials, numbers in zip(models.table.axes, models.table.factorials, lists, strict=True):
+            coefs.append(sum(map(mul, numbers, factors)) // (factorials << self.P * (len(axes) + 1)))
+        return models.bounded(coefs, len(coefs) - (-sum(map(mul, rests, map(abs, factors))) >> self.P))
+
+    def sign_form(self, e: int, models: Modeller, f: Model, values: list[int], jets: Jets) -> bool:
+        """Tell whether e M0 +- (f M0 - M1) >= 0 on the box, M0 = sum of w_i, M1 = sum of w_i v_i: T' = M1 / M0.
+
+        A number near T' at the centre is taken off f and all v_i beforehand.
+        """
+        P, weights = self.P, jets[0][0]
+        near = sum(map(mul, weights, values)) // sum(weights)
+        M0 = self.moment(models, jets, [1 << P] * len(values))
+        M1 = self.moment(models, jets, [value - near for value in values])
+        N = models.combined(sub, f, models.constant((near, near)))
+        N = models.combined(sub, models.multiplied(N, M0), M1)
+        rest = e * M0.rest + (N.rest << P)
+        above = [e * a + (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
+        below = [e * a - (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
+        return e > 0 and min(models.table.least(above), models.table.least(below)) >= rest
 
     def nonnegative(self, c: list[int], box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> bool:
         """Tell whether the sum of c_i e^(s_i - s_r) is >= 0 for r the best token at the centre or one of the next."""
