@@ -20,7 +20,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from attncert.certificates.taylor import UP, BoolArray, FloatArray, IntArray, Model, multi_indices
+from attncert.certificates.taylor import TINY, UP, BoolArray, FloatArray, IntArray, Model, multi_indices
 from attncert.verifier.head import UNIT, FloatHead
 
 
@@ -40,10 +40,10 @@ def moments(
 
     Rounding argument. The exact weight of a token over the box is p_i e^{t_i} times a common factor and a relative
     error: the slack of the head covers scores and slopes (`round_head`; twice, for tau is rounded once more), 2^-48 the
-    exponential and its normalisation. A moment is a sum of U products of at most K + 3 rounded factors, so the
-    coefficients err together by at most (U + 2 K + 8) u times sum_i p_i |v_i - T0| e^{rho_i} (Higham, Accuracy and
-    Stability, section 3.1, any order of summation). Both are part of `relative`; the remainders are sums of nonnegative
-    terms, inflated by UP, which is above 1 + (U + 40) u.
+    exponential and its normalisation, TINY e^{rho_i} its underflow and that of products. A moment is a sum of U
+    products of at most K + 3 rounded factors, so the coefficients err together by at most (U + 2 K + 8) u times
+    sum_i p_i |v_i - T0| e^{rho_i} (Higham, Accuracy and Stability, section 3.1, any order of summation). Both are part
+    of `relative`; the remainders are sums of nonnegative terms, inflated by UP, which is above 1 + (U + 40) u.
     """
     boxes, width = tokens.shape
     m = radius.shape[1]
@@ -74,16 +74,19 @@ def moments(
     by_box = weights.transpose(1, 0, 2)
     first = weights.sum(axis=2)
     second = np.matmul(by_box, values.transpose(0, 2, 1))  # (B, A, rows)
-    relative = math.expm1(2 * head.score_slack) * UP + 2.0**-48 + (width + 2 * order + 8) * 2 * UNIT
+    slack = math.expm1(2 * head.score_slack) if head.score_slack < 300 else math.inf
+    relative = slack * UP + 2.0**-48 + (width + 2 * order + 8) * 2 * UNIT
     growth = np.exp(rho)
     with np.errstate(divide="ignore"):
         stretch = np.where(rho < order + 2, np.minimum(growth, 1 / np.maximum(1 - rho / (order + 2), 0.0)), growth)
     growth *= p
-    rest = rho ** (order + 1) / math.factorial(order + 1) * stretch * p + relative * growth
+    growth += underflow
+    rest = rho ** (order + 1) / math.factorial(order + 1) * stretch * p + relative * growth + underflow
     np.abs(values, out=values)
+    underflow = np.where(present, TINY * growth, 0.0)
     remainder_first = rest.sum(axis=1) * UP
     remainder_second = np.matmul(values, rest[:, :, None])[:, :, 0]
-    remainder_second += head.value_slack[list(rows)] * growth.sum(axis=1)[:, None]
+    remainder_second += head.value_slack[list(rows)] * (1 + relative) * growth.sum(axis=1)[:, None] + TINY
     zeroth = Model(first, remainder_first, m, order, order)
     firsts = [
         Model(np.ascontiguousarray(second[:, :, r].T), remainder_second[:, r] * UP, m, order, order)
@@ -93,7 +96,7 @@ def moments(
 
 
 def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: FloatArray) -> BoolArray:
-    """Tell for which boxes |f - T| <= bound, (B,), is proved; NaN fails.
+    """Tell for which boxes |f - T| <= bound, (B,), is proved; NaN and negative bounds fail.
 
     Rounding argument. The coefficients of e M0 +- N are rounded twice more; that costs at most 2^-51 of the sum of
     absolute values, which UP - 1 = 2^-40 of the same sum covers together with the sums of `least`.
@@ -104,9 +107,9 @@ def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: Floa
     rest = (bound * zeroth.remainder + numerator.remainder + 2.0**-44 * size) * UP
     m, order = zeroth.m, zeroth.order
     coefficients = numerator.padded(order)
-    passed: BoolArray = (least(scaled + coefficients, m, order) - rest >= 0) & (
-        least(scaled - coefficients, m, order) - rest >= 0
-    )
+    passed: BoolArray = bound >= 0
+    for sign in (1.0, -1.0):
+        passed = passed & (least(scaled + sign * coefficients, m, order) - rest >= 0)
     return passed
 
 
@@ -135,7 +138,7 @@ def least(coefficients: FloatArray, m: int, order: int) -> FloatArray:
     if square:
         curve = coefficients[square]
         bent = 2 * curve > slope
-        total += np.where(bent, -slope * slope / np.where(bent, 4 * curve, 1.0), curve - slope).sum(axis=0)
+        total += np.where(bent, -slope * (slope / np.where(bent, 4 * curve, 1.0)), curve - slope).sum(axis=0)
     else:
         total -= slope.sum(axis=0)
     if even:
