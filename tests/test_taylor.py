@@ -289,7 +289,7 @@ SMOOTH = [
     "(2+x)**x",
     "(2+x)**-3",
     "x**9 - x**4",
-    "abs(x-3)**3",
+    "sin(abs(x-3))",
     "max(x, 3-x)*sin(x)",
     "min(sin(x), 2)*x",
     "where(x<2, exp(x), 0)",
