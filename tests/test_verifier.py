@@ -457,7 +457,7 @@ def affine_case(seed: int) -> tuple[Statement, Callable[[Sides], tuple[Fraction,
 
 def search_of(statement: Statement, bound: float, silence: int = 30) -> PavingSearch:
     head = round_head(reduce_head(statement.attention)[0], statement.domain)
-    return PavingSearch(statement.target, [0], head, statement.domain, bound=bound, silence=silence)
+    return PavingSearch(statement.target, [0], head, statement.domain, bound=bound, silence=silence, order=0)
 
 
 def proved_boxes(search: PavingSearch, block: Block) -> set[int]:

@@ -106,7 +106,7 @@ class IntegralSearch(BoxSearch):
         self.volume_low, self.volume_high = float_down(volume), float_up(volume)
         self.spread = up(head.value_max - head.value_min)
         self.singular = SingularTarget.of(target, box, power)
-        self.order = ORDERS.get(box.dimension, 1)
+        self.order = ORDERS.get(box.dimension, 2)
         self.tree = SplitTree()
         self.leaves = self._bounded(self.root())
         self.boxes = 1

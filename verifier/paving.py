@@ -51,10 +51,13 @@ __all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search"]
 BLOCK_ENTRIES = 1 << 18
 """Tokens times boxes that are bounded at once: enough to hide numpy's overhead, few enough to stay in cache."""
 
+STEEP = 16.0
+"""Boxes over which scores vary by more than this are not worth an expansion."""
+
 FIRST_ENTRIES = 1 << 14
 """Tokens times boxes in the first round, at most."""
 
-ORDERS = {1: 4, 2: 2, 3: 2, 4: 2}
+ORDERS = {1: 4, 2: 3, 3: 3}
 """Orders of the Taylor-Jensen rule by dimension."""
 
 MARGIN = 2.0**-26
@@ -121,7 +124,7 @@ class PavingSearch(BoxSearch):
         """
         super().__init__(target, entries, head, box, silence=silence, conditions=conditions)
         self.bound, self.violation = bound * (1 - MARGIN), bound * (1 + MARGIN)
-        self.order = ORDERS.get(box.dimension, 1) if order is None else order
+        self.order = ORDERS.get(box.dimension, 2) if order is None else order
 
     def run(
         self,
@@ -203,7 +206,7 @@ class PavingSearch(BoxSearch):
             proved |= outside
             expanded = np.zeros(len(proved), np.bool_)
             if self.order:
-                live = np.flatnonzero(~proved)
+                live = np.flatnonzero(~proved & (tilt.sum(axis=1) < STEEP))
                 expanded[live] = self._taylor(block, live, centre, radius, d_centre)
                 proved |= expanded
             rest = np.flatnonzero(~proved)

@@ -40,7 +40,13 @@ def verify(
                     statement, columns, claim.tolerance, deadline=deadline, max_boxes=max_boxes, progress=progress
                 )
             return prove_sup.verify(
-                statement, deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress, estimate=estimate
+                statement,
+                columns,
+                deadline=deadline,
+                max_boxes=max_boxes,
+                jobs=jobs,
+                progress=progress,
+                estimate=estimate,
             )
         case LpError():
             return prove_lp.verify(statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress)

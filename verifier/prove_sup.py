@@ -20,7 +20,7 @@ from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
-from attncert.verifier.outcome import Column, Outcome, Verdict, columns_of, kernel_precision, silence_for
+from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision, silence_for
 from attncert.verifier.paving import PavingSearch, Search
 from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
 
@@ -40,6 +40,7 @@ class Worst:
 
 def verify(
     statement: Statement,
+    columns: list[Column],
     *,
     deadline: Deadline = NEVER,
     max_boxes: int | None = None,
@@ -50,10 +51,9 @@ def verify(
     """Decide the claim of a statement, until the deadline, in at most `max_boxes` boxes where that is given.
 
     `estimate` is a hint: about how large the error is; a bound just above it is tried first, so that evidence can say
-    more than the claim asks for. Raises InvalidAttention for heads outside the supported family.
+    more than the claim asks for.
     """
     started = time.monotonic()
-    columns = columns_of(statement)
     worst = sample(statement, columns)
     tolerance = _tolerance(statement)
     boxes = 0
