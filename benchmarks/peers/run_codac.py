@@ -42,7 +42,7 @@ def numerator(job: Job, sign: float) -> Any:
 def pave(job: Job, sign: float) -> str:
     """Contract and split until no box is left where the numerator can be negative."""
     function = numerator(job, sign)
-    contractor = codac.CtcInverse(function, codac.Interval(-codac.oo, 0.0))
+    contractor = codac.CtcInverse(function, codac.Interval(-codac.oo, 0.0), False)  # centred forms cost more
     boxes = [codac.IntervalVector([[0.0, 1.0]] * job.dimension)]
     for width in WIDTHS:
         left = []
