@@ -46,6 +46,9 @@ def run(
             if peer.peer is ATTNCERT:
                 points = measured.boxes or FEWEST_POINTS
             print(f"{name:3} {peer.peer.name:10} {_line(measured)}", file=log, flush=True)
+            if peer.peer is ATTNCERT and measured.verdict in ("proved", "refuted"):
+                row.kernel = measure("run_kernel", job, peer.interpreter)
+                print(f"{name:3} {'kernel':10} {_line(row.kernel)}", file=log, flush=True)
         for text in row.disagreements:
             print(f"!!! DISAGREEMENT: {text}", file=log, flush=True)
         rows.append(row)

@@ -20,8 +20,8 @@ from typing import Any
 from benchmarks.peers.common import Job
 
 ROOT = Path(__file__).resolve().parent.parent
-START_UP = 120.0
-"""Seconds that imports may take; they count in the whole process only."""
+START_UP = 300.0
+"""Seconds that imports and preparation may take; they count in the whole process only."""
 
 LIBRARIES = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "NUMBA")
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in LIBRARIES}
@@ -70,8 +70,10 @@ def measure(module: str, job: Job, interpreter: str = sys.executable) -> Measure
         lines: queue.Queue[tuple[float, str] | None] = queue.Queue()
         threading.Thread(target=_read, args=(child, lines), daemon=True).start()
         threading.Thread(target=_write, args=(child, json.dumps(asdict(job))), daemon=True).start()
-        runs, process, ended = _collect(lines, started, job.limit)
-        _end(child)
+        try:
+            runs, process, ended = _collect(lines, started, job.limit)
+        finally:
+            _end(child)
         errors.seek(0)
         complaint = errors.read().strip().splitlines()[-1:]
     if runs:
@@ -102,7 +104,7 @@ def _collect(
         if answer.get("ready"):
             deadline = arrived + limit
             continue
-        process = process or arrived - started
+        process = process or arrived - started - answer.get("besides", 0.0)
         runs.append(answer)
         deadline = max(deadline, arrived + 2 * (arrived - started))  # a run that has begun may end
 

@@ -17,6 +17,7 @@ class Row:
 
     instance: Instance
     measured: dict[str, Measurement] = field(default_factory=dict)
+    kernel: Measurement | None = None
 
     @property
     def truth(self) -> str:
@@ -31,11 +32,8 @@ class Row:
             for name, measured in self.measured.items()
             if measured.verdict in {"proved", "refuted"} - {self.truth}
         ]
-        for run in self.own.runs if self.own else []:
-            if "kernel_verdict" in run and run["kernel_verdict"] != self.truth:
-                found.append(
-                    f"{self.instance.name}: the kernel says {run['kernel_verdict']}, attncert {run['verdict']}"
-                )
+        if self.kernel is not None and self.kernel.verdict not in (self.truth, "limit"):
+            found.append(f"{self.instance.name}: the kernel says {self.kernel.verdict} {self.kernel.detail}".rstrip())
         return found
 
     @property
@@ -49,7 +47,7 @@ class Row:
         if own is None or not own.seconds:
             return {}
         found: dict[str, float] = {}
-        kernel, search = own.median("kernel"), own.median("search")
+        kernel, search = self.kernel.seconds if self.kernel else None, own.median("search")
         if kernel and search:
             found["kernel / search"] = kernel / search
         sampling = self.measured.get(SAMPLING.name)
@@ -72,6 +70,7 @@ class Row:
             "tolerance": instance.tolerance,
             "truth": self.truth,
             "measured": {name: measured.to_json() for name, measured in self.measured.items()},
+            "kernel": self.kernel.to_json() if self.kernel else None,
             "ratios": self.ratios(),
             "disagreements": self.disagreements,
         }
@@ -134,9 +133,16 @@ def cells(row: Row, found: Mapping[str, Found], peers: Sequence[str], limit: flo
     first = [instance.name, f"{len(instance.values):,}", f"{instance.tolerance / instance.sup:.3f}"]
     first += [own.verdict if own else "", number(own.seconds if own else None)]
     first += [number(own.median("search") if own else None), f"{own.boxes:,}" if own and own.boxes is not None else ""]
-    first += [number(own.median("kernel") if own else None), number(ratios.get("kernel / search"))]
+    first += [_kernel_cell(row.kernel, limit), number(ratios.get("kernel / search"))]
     first += [number(sampling.seconds if sampling else None), number(ratios.get("price of proof"))]
     return first + [peer_cell(row, found[name], name, limit) for name in peers]
+
+
+def _kernel_cell(kernel: Measurement | None, limit: float) -> str:
+    """The kernel's seconds."""
+    if kernel is None:
+        return ""
+    return f"> {limit:g}" if kernel.verdict == "limit" else number(kernel.seconds) or kernel.verdict
 
 
 def peer_cell(row: Row, found: Found, name: str, limit: float) -> str:

@@ -81,6 +81,7 @@ def test_the_table_has_a_row_for_each_instance(tmp_path):
     record = json.loads((tmp_path / "benchmark.json").read_text())
     assert [row["instance"] for row in record["rows"]] == ["A", "B", "B'"]
     assert [row["measured"]["attncert"]["verdict"] for row in record["rows"]] == ["proved", "proved", "refuted"]
+    assert [row["kernel"]["verdict"] for row in record["rows"]] == ["proved", "proved", "refuted"]
     assert {"kernel / search", "price of proof"} <= set(record["rows"][0]["ratios"])
     assert (tmp_path / "benchmark.png").exists() == benchmark.have_matplotlib()
     table = (tmp_path / "benchmark.md").read_text().split("Whole processes")[0]
@@ -103,8 +104,8 @@ def test_a_failing_peer_is_reported():
 def test_disagreements_are_loud():
     row = Row(INSTANCES["A"], {"attncert": Measurement("proved"), "codac": Measurement("refuted")})
     assert row.disagreements == ["A: codac says refuted, but the claim is to be proved"]
-    row = Row(INSTANCES["A"], {"attncert": Measurement("proved", runs=[{"verdict": "proved", "kernel_verdict": "no"}])})
-    assert "kernel" in row.disagreements[0]
+    row = Row(INSTANCES["A"], {"attncert": Measurement("proved")}, Measurement("rejected: leaf"))
+    assert row.disagreements == ["A: the kernel says rejected: leaf"]
     assert not Row(INSTANCES["B'"], {"sampling": Measurement("unseen")}).disagreements
 
 

@@ -1,5 +1,5 @@
-"""The protocol of a measurement: a job as JSON on standard input, one JSON line when the imports are done, and one for
-each run."""
+"""The protocol of a measurement: a job as JSON on standard input, a line of JSON when all is prepared, and one for each
+run."""
 
 from __future__ import annotations
 
@@ -53,11 +53,14 @@ def estimated_error(job: Job, point: list[float]) -> float:
     return abs(formula(job.target, point, functions) - head)
 
 
-def serve(solve: Callable[[Job], dict[str, Any]]) -> None:
+def serve(solve: Callable[[Any], dict[str, Any]], prepare: Callable[[Job], Any] = lambda job: job) -> None:
     """Answer the job on standard input: `solve` is called until it was timed `repeat` times or the limit is near.
 
+    What `prepare` makes of the job, before the clock starts, is what `solve` gets.
+
     A solver returns its verdict (`proved`, `refuted`, `unseen` for a sampler, or `undecided`) and what else it knows;
-    if it timed itself (`seconds`), that counts. What it prints goes to standard error.
+    if it timed itself (`seconds`), that counts. `besides` are seconds spent on something else. What it prints goes to
+    standard error.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -66,11 +69,12 @@ def serve(solve: Callable[[Job], dict[str, Any]]) -> None:
         print(json.dumps(line), file=answers, flush=True)
 
     job = Job(**json.load(sys.stdin))
+    prepared = prepare(job)
     say({"ready": True})
     started = time.perf_counter()
     for _ in range(job.repeat):
         before = time.perf_counter()
-        answer = solve(job)
+        answer = solve(prepared)
         took = time.perf_counter() - before
         say({"seconds": took, **answer})
         if time.perf_counter() - started + took > job.limit:

@@ -1,4 +1,4 @@
-"""attncert: the whole verifier, its search alone, and the kernel on the certificate that comes out."""
+"""attncert: the whole verifier, and its search alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import time
 from fractions import Fraction
 from typing import Any
 
-from attncert.certificates.document import Document
 from attncert.certificates.numbers import float_down
 from attncert.certificates.statement import Statement
-from attncert.verifier import kernel
 from attncert.verifier.outcome import columns_of, silence_for
 from attncert.verifier.paving import PavingSearch
 from attncert.verifier.prove import verify
@@ -43,9 +41,14 @@ def search_seconds(statement: Statement, bound: Fraction) -> tuple[float, int]:
     return time.perf_counter() - started, boxes
 
 
-def solve(job: Job) -> dict[str, Any]:
-    """Verify the statement; then time the search alone and the kernel."""
-    statement = statement_of(job.target, job.anchors, job.beta, job.values, job.tolerance)
+def prepare(job: Job) -> tuple[Job, Statement]:
+    """The claim as a statement."""
+    return job, statement_of(job.target, job.anchors, job.beta, job.values, job.tolerance)
+
+
+def solve(prepared: tuple[Job, Statement]) -> dict[str, Any]:
+    """Verify the statement; then time the search alone."""
+    job, statement = prepared
     started = time.perf_counter()
     outcome = verify(statement)
     answer: dict[str, Any] = {
@@ -54,18 +57,12 @@ def solve(job: Job) -> dict[str, Any]:
         "boxes": outcome.boxes,
         "error_lower": outcome.error_lower,
     }
+    started = time.perf_counter()
     if outcome.verdict == "verified":
         answer["search"], answer["search_boxes"] = search_seconds(statement, Fraction(job.tolerance))
-    if outcome.evidence is not None:
-        data = Document(statement, outcome.evidence).to_bytes()
-        started = time.perf_counter()
-        try:
-            answer["kernel_verdict"] = kernel.check_bytes(data).verdict
-        except kernel.Rejected as rejection:
-            answer["kernel_verdict"] = f"rejected ({rejection})"
-        answer["kernel"], answer["bytes"] = time.perf_counter() - started, len(data)
+    answer["besides"] = time.perf_counter() - started
     return answer
 
 
 if __name__ == "__main__":
-    serve(solve)
+    serve(solve, prepare)
