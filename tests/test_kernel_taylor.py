@@ -377,6 +377,12 @@ def test_the_least_value_of_a_polynomial() -> None:
             u = [Fraction(rng.randint(-8, 8), 8) for _ in range(m)]
             value = sum(c * math.prod([u[k] for k in each]) for c, each in zip(coefs, table.axes, strict=True))
             assert value >= least
+    for m, K in ((1, 6), (2, 4), (3, 4)):
+        table = kernel.monomials(m, K)
+        for n, each in enumerate(table.axes[1:], 1):
+            even = all(each.count(k) % 2 == 0 for k in range(m))
+            for c in (1, -1):
+                assert table.least([c * (k == n) for k in range(len(table.axes))]) == (0 if even and c > 0 else -1)
     line = kernel.monomials(1, 2)
     assert [line.least([0, a, b]) for a, b in [(4, 4), (-4, 4), (3, 0), (8, 4), (9, 4), (-3, -5)]] == [
         -1,

@@ -164,26 +164,6 @@ def divided(x: Interval, y: Interval, P: int) -> Interval:
     return min(lo for lo, _ in ends), max(hi for _, hi in ends)
 
 
-@lru_cache(maxsize=256)
-def constant(name: str, P: int) -> Interval:
-    """Enclose pi = 16 atan(1/5) - 4 atan(1/239) or ln2 = 18 atanh(1/26) - 2 atanh(1/4801) + 8 atanh(1/8749).
-
-    atan(1/n) and atanh(1/n) are sums of (-1)^i or 1, times 1 / ((2i+1) n^(2i+1)). A term is rounded twice, by less
-    than 2 units together, and those after the one that rounds to 0 sum to less than 2 units.
-    """
-    terms = [(16, 5), (-4, 239)] if name == "pi" else [(18, 26), (-2, 4801), (8, 8749)]
-    guard = P.bit_length() + 16
-    total = error = 0
-    for factor, n in terms:
-        power, j = (1 << P + guard) // n, 1
-        error += 2 * abs(factor)
-        while power:
-            total += factor * (power // j)
-            error += 2 * abs(factor)
-            power, j, factor = power // (n * n), j + 2, -factor if name == "pi" else factor
-    return outward((total - error, total + error), guard)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Elementary functions at a point: the argument is exactly x 2^-P and the answer encloses the value. Each function works
 # with W > P fractional bits and states its errors in units of 2^-W; W itself only decides how narrow the answer is.
@@ -192,6 +172,33 @@ def constant(name: str, P: int) -> Interval:
 def padded(bits: int) -> int:
     """Round a working precision up to a multiple of 64, so that the constants are needed at few precisions."""
     return bits + -bits % 64
+
+
+def odd_series(y: int, W: int, sign: int) -> Interval:
+    """Enclose the sum of sign^i y^(2i+1) / (2i+1), atanh y or atan y, for 0 <= y <= 1/3 with W fractional bits.
+
+    The powers are short by less than 2 units, hence the terms by less than 3, and the rest after the one that rounds
+    to 0 is geometric and less than 3.
+    """
+    power, square, total, j = y, y * y >> W, 0, 1
+    while power:
+        total += power // j if sign > 0 or j % 4 == 1 else -(power // j)
+        power, j = power * square >> W, j + 2
+    return total - 3 * j, total + 3 * j  # (j - 1) / 2 terms and the rest
+
+
+@lru_cache(maxsize=256)
+def constant(name: str, P: int) -> Interval:
+    """Enclose pi = 16 atan(1/5) - 4 atan(1/239) or ln2 = 18 atanh(1/26) - 2 atanh(1/4801) + 8 atanh(1/8749).
+
+    1/n is rounded down by less than a unit, which moves atan and atanh by less than 2.
+    """
+    sign, terms = (-1, [(16, 5), (-4, 239)]) if name == "pi" else (1, [(18, 26), (-2, 4801), (8, 8749)])
+    guard, total = P.bit_length() + 16, (0, 0)
+    for factor, n in terms:
+        lo, hi = odd_series((1 << P + guard) // n, P + guard, sign)
+        total = plus(total, scaled((lo, hi + 2), factor, 1))
+    return outward(total, guard)
 
 
 def exp_point(x: int, P: int) -> Interval:
@@ -219,19 +226,6 @@ def exp_point(x: int, P: int) -> Interval:
     for _ in range(k):
         lo, hi = lo * lo >> W, (hi * hi >> W) + 1
     return outward((lo, hi), W - P - n)
-
-
-def odd_series(y: int, W: int, sign: int) -> Interval:
-    """Enclose the sum of sign^i y^(2i+1) / (2i+1), atanh y or atan y, for 0 <= y <= 1/3 with W fractional bits.
-
-    The powers are short by less than 2 units, hence the terms by less than 3, and the rest after the one that rounds
-    to 0 is geometric and less than 3.
-    """
-    power, square, total, j = y, y * y >> W, 0, 1
-    while power:
-        total += power // j if sign > 0 or j % 4 == 1 else -(power // j)
-        power, j = power * square >> W, j + 2
-    return total - 3 * j, total + 3 * j  # (j - 1) / 2 terms and the rest
 
 
 def log_point(x: int, P: int) -> Interval:
@@ -496,18 +490,14 @@ class Arithmetic:
         if b.denominator == 1:
             require(n >= 0 or not x[0] <= 0 <= x[1], "undefined", "the base of a negative power may be 0")
             require(bits <= self.limits.power, "limit", "an integer power is too long")
-            ends = [self.integer_power(end, n) for end in (absolute(x) if n % 2 == 0 else x)]
+            x = absolute(x) if n % 2 == 0 else x  # and its integer ends have exact powers, which are rounded once
+            up = n > 0
+            ends = [outward((y**n, y**n), P * (n - 1)) if up else neighbours(1 << P * (1 - n), y**-n) for y in x]
         else:
             require(x[0] > 0 or (x[0] == 0 and n > 0), "undefined", "the base of a power may be out of range")
             require(bits <= self.limits.magnitude, "limit", "a power is too long")
             ends = [point(b, end, P) for end in x]
         return min(lo for lo, _ in ends), max(hi for _, hi in ends)
-
-    def integer_power(self, x: int, n: int) -> Interval:
-        """Enclose x^n, x not 0 if n < 0: the power of the integer is exact, and one shift or division rounds it."""
-        if n > 0:
-            return outward((x**n, x**n), self.P * (n - 1))
-        return neighbours(1 << self.P * (1 - n), x**-n)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -544,6 +534,10 @@ class Target:
         """Cut the text into tokens, the next one last in the list; read a number, '[' numbers ']' or '[' rows ']'."""
         require(len(text) <= limits.target, "limit", f"target of {len(text)} characters")
         self.inputs, self.limits, self.depth = inputs, limits, 0
+        entries = [f"{name}[{i},{j}]" for name, (r, c) in inputs.items() for i in range(r) for j in range(c)]
+        self.entries = {name: k for k, name in enumerate(entries)}
+        if "X" in inputs:
+            self.entries |= {f"x{k}": k for k in range(len(entries))} | ({"x": 0} if len(entries) == 1 else {})
         self.nodes: list[Node] = []
         self.known: dict[Node, int] = {}
         self.tokens: list[str] = []
@@ -635,21 +629,12 @@ class Target:
     def variable(self, name: str) -> int:
         """Read x, xK or X[i,j], in cross-attention K[i,j] or Q[i,j]: an entry of the inputs, numbered row by row."""
         if name in self.inputs:
-            rows, columns = self.inputs[name]
-            before = list(self.inputs).index(name)
-            entry = sum(r * c for r, c in list(self.inputs.values())[:before])
-            indices = self.listed("[]", self.take)
-            name = printable(f"{name}[{','.join(indices)}]")
-            places = [int(index) for index in indices if re.fullmatch("[0-9]{1,9}", index)]
-            require(len(indices) == len(places) == 2, "target", f"{name} is no entry")
-            entry, inside = entry + places[0] * columns + places[1], places[0] < rows and places[1] < columns
-        else:
-            known = "X" in self.inputs and re.fullmatch("x[0-9]{0,9}", name) is not None
-            require(known, "target", f"unknown name {printable(name)}")
-            rows, columns = self.inputs["X"]
-            entry = int(name[1:] or "0")
-            inside = entry < rows * columns and (name != "x" or rows * columns == 1)
-        require(inside, "shape", f"statement.target: {name} for an input of shape {rows} x {columns}")
+            name = f"{name}[{','.join(self.listed('[]', self.take))}]"
+        known = re.fullmatch(r"[XKQ]\[[0-9]+,[0-9]+\]|x[0-9]*", name) and (name[0] != "x" or "X" in self.inputs)
+        require(bool(known), "target", f"unknown name {printable(name)}")
+        entry = self.entries.get(re.sub("0*([0-9]+)", r"\1", name))
+        if entry is None:
+            raise Rejected("shape", f"statement.target: {printable(name)} for inputs of shape {self.inputs}")
         return self.node("input", value=Fraction(entry))
 
     def power(self, base: int, exponent: int) -> int:
@@ -1345,6 +1330,7 @@ class Walk:
     """
 
     marks = "."  # of the leaves, beside those outside the domain
+    rule: Callable[[str, Box, Tokens, list[int], list[int]], None]  # proves or counts a leaf
 
     def __init__(self, head: Head, j: int, P: int, silence: int) -> None:
         """Round scores and values to P fractional bits, each to the safe side."""
@@ -1397,10 +1383,6 @@ class Walk:
             sides = " x ".join(f"[{about(lo, self.P)}, {about(hi, self.P)}]" for lo, hi, _, _ in box)
             place = f"column {self.j}, leaf {leaf} on {printable(sides, 400)}"
             raise Rejected(failure.reason, f"{place}: {failure.detail}") from None
-
-    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
-        """Prove or count a leaf."""
-        raise NotImplementedError
 
     def halves(self, box: Box, mark: str, at: int) -> tuple[Box, Box]:
         """Halve a box at the exact midpoint, which each half gets rounded outward."""
@@ -1470,7 +1452,10 @@ class Paving(Walk):
         """Prove |target - T| <= bound on a box for all entries of the column, by |target - T'| <= e."""
         sides = [(lo, hi) for lo, hi, _, _ in box]
         if order := self.marks.index(mark):
-            models = self.modeller(order)
+            if order not in self.modellers:
+                free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
+                self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
+            models = self.modellers[order]
             enclosures = models.enclosures(models.inputs(sides), self.outputs)
             jets = self.jets(models, box, tokens, centres)
         else:
@@ -1485,20 +1470,10 @@ class Paving(Walk):
             if order:
                 require(self.sign_form(e, models, enclosure, active, jets), "leaf", f"row {row}, order {order}")
                 continue
-            above, below = e + low, e - high + moved
-            if above < max(active):
-                c = [above - value for value in active]
-                require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, f - T <= e")
-            if below + min(active) < 0:
-                c = [value + below for value in active]
-                require(self.nonnegative(c, box, tokens, centres, radii), "leaf", f"row {row}, T - f <= e")
-
-    def modeller(self, order: int) -> Modeller:
-        """Return the modeller of an order, made when it is first needed."""
-        if order not in self.modellers:
-            free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
-            self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
-        return self.modellers[order]
+            above, below = [e + low - value for value in active], [e + moved - high + value for value in active]
+            for c, side in ((above, "f - T"), (below, "T - f")):
+                proved = min(c) >= 0 or self.nonnegative(c, box, tokens, centres, radii)
+                require(proved, "leaf", f"row {row}, {side} <= e")
 
     def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
         """Expand weights w_i = q e^t, which are the e^(s_i) times a common factor, with t = sum of tau_k u_k.
@@ -1527,7 +1502,7 @@ class Paving(Walk):
         rests, scale = [], factorial(K + 1) << P * K
         for p, error, rho in zip(weights, errors, sizes, strict=True):
             tail = p * rho ** (K + 1)
-            if rho < K + 1 << P:
+            if 2 * rho < 2 * K + 3 << P:
                 tail = -(-tail * (K + 2) // (((K + 2 << P) - rho) * scale))
                 rests.append(tail + (error << (3 * rho >> P + 1) + 1))  # e < 2^(3/2)
             else:
@@ -1572,16 +1547,17 @@ class Paving(Walk):
         left out once the sum is >= 0. An upper end beyond P + 64 outweighs all that scores below the best can add.
         """
         P, total, large = self.P, c[r] << self.P, self.P + 64 << self.P
-        for i, (number, centre, radius) in enumerate(zip(c, centres, radii, strict=True)):
-            if number < 0 and i != r:
-                d = -(centres[r] - centre - radius - self.slack >> P + 1)
-                if d > large:
+        for i in sorted(range(len(c)), key=c.__getitem__):
+            d, reach = centres[i] - centres[r], radii[i] + self.slack
+            if i == r or (total >= 0 and c[i] >= 0):
+                continue
+            if c[i] < 0:
+                upper = -(-d - reach >> P + 1)
+                if upper > large:
                     return -1
-                total += number * point("exp", d, P)[1]
-        for i, (number, centre, radius) in enumerate(zip(c, centres, radii, strict=True)):
-            if total < 0 < number and i != r:
-                d = centre - centres[r] - radius - self.slack >> P + 1
-                total += number * point("exp", min(d, large), P)[0]
+                total += c[i] * point("exp", upper, P)[1]
+            else:
+                total += c[i] * point("exp", min(d - reach >> P + 1, large), P)[0]
         return total
 
 
