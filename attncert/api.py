@@ -175,6 +175,7 @@ def certify_indicator(
     measure: str | Fraction,
     where: Sequence[str] = (),
     precision: int = 106,
+    apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
     check: bool = True,
@@ -185,7 +186,8 @@ def certify_indicator(
     The partition has the cells of `grid`, such as `"8x8"`; the values of the head are the numbers of the regions. It is
     about as little sharp as it can be, so that outside a set of at most the given measure the softmax column differs
     by at most delta, in the 1-norm, from the one-hot vector of the region. delta and measure are exact numbers in
-    strings, or Fractions. Other arguments as for `certify`; in the result error_upper bounds the measure of the layer.
+    strings, or Fractions. apriori: exactly the inverse temperatures of the a-priori bound. Other arguments as for
+    `certify`; in the result error_upper bounds the measure of the layer.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim.
     """
@@ -209,7 +211,9 @@ def certify_indicator(
     def certificate(candidate: Candidate) -> Certificate:
         return Certificate(Statement(None, box, candidate.attention, claim, conditions), None, candidate.notes)
 
-    candidates = indicator_candidates(space, box, counts, claim, precision=precision, conditions=conditions)
+    candidates = indicator_candidates(
+        space, box, counts, claim, precision=precision, apriori_only=apriori, conditions=conditions
+    )
     return _first_proved(candidates, certificate, deadline, jobs=jobs, check=check, progress=progress)
 
 

@@ -385,7 +385,7 @@ def completion(shell: str) -> int:
 
 
 _FLAGS = {"target": "TARGET", "tolerance": "--tol"}
-_ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "apriori", "proof")
+_ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "proof")
 _INDICATOR_ONLY = ("grid", "delta", "measure")
 
 

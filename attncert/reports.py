@@ -89,11 +89,14 @@ def enclosure(lower: str | None, upper: str | None) -> str | None:
 
 
 def apriori_text(apriori: object) -> str | None:
-    """What the theory promises before any verification: the bound and what it asks for."""
+    """What the theory promises before any verification: the bound and what it asks for, or why it promises nothing."""
     if not isinstance(apriori, Mapping):
         return None
-    names = ("norm", "bound", "tokens", "beta", "lipschitz", "sup")
-    return ", ".join(f"{name} {apriori[name]}" for name in names if name in apriori)
+    if "none" in apriori:
+        return f"none: {apriori['none']}"
+    names = ("norm", "bound", "delta", "tokens", "beta", "lipschitz", "sup")
+    text = ", ".join(f"{name} {apriori[name]}" for name in names if name in apriori)
+    return f"{text} (not proved: in part by {apriori['tail']})" if "tail" in apriori else text
 
 
 def check_json(outcome: Mapping[str, object]) -> dict[str, object]:

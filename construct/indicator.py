@@ -3,6 +3,16 @@
 The softmax of a grid head is a product of softmaxes, one for each axis, so the layer on which no token takes all but
 delta can be sampled before a head is built. With the sharpness beta_k h_k^2 the same on every axis the layers along
 all axes have equal shares of the cells. Sampling chooses; only the proof counts.
+
+A-priori bound (arXiv 2504.19901, the indicator proposition, with explicit constants). Let axis k have N_k cells of
+length h_k, and kappa = beta_k h_k^2 on all axes that are cut. At a distance of t cells from the nearest face inside the
+domain along axis k, every other anchor of that axis scores at least 2 kappa t less than the nearest one. Outside the
+layer on which t < t_0 along some axis the best token therefore misses the weight 1 by at most M exp(-2 kappa t_0), with
+M = sum_k (N_k - 1), and the softmax column differs from the one-hot vector by at most twice that: by at most delta for
+t_0 = ln(2 M / delta) / (2 kappa). The layer takes at most 2 t_0 (N_k - 1) / N_k of the box along axis k, so it has
+measure at most mu for
+
+    kappa >= ln(2 M / delta) vol / mu sum_k (N_k - 1) / N_k.
 """
 
 from __future__ import annotations
@@ -38,26 +48,63 @@ def indicator_candidates(
     claim: Indicator,
     *,
     precision: int,
+    apriori_only: bool = False,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
-    """Heads to try, the least sharp first: values are the numbers of the regions.
+    """Heads to try, the least sharp first; with `apriori_only` exactly the one that theory asks for.
+
+    The values are the numbers of the regions.
 
     Raises InvalidClaim when no sharpness makes the layer small enough, TooLarge when the head does not fit.
     """
     require_memory(math.prod(counts), box.dimension, 1)
     kept = cells_kept(box, counts, conditions)
     values: list[Row] = [[Fraction(number) for number in range(sum(kept))]]
-    spacings = [(hi - lo) / count for count, (lo, hi) in zip(counts, box.sides, strict=True)]
+    theory = _temperatures(box, counts, apriori_sharpness(box, counts, claim))
+
+    def candidate(betas: Sequence[Fraction], is_last: bool) -> Candidate:
+        notes = {
+            "method": "uniform",
+            "grid": list(counts),
+            "beta": spelled(betas),
+            "precision": precision,
+            "apriori": {
+                "tokens": sum(kept),
+                "grid": list(counts),
+                "beta": spelled(theory),
+                "bound": f"{float(claim.measure):.6g}",
+                "delta": f"{float(claim.delta):.6g}",
+            },
+        }
+        head = grid_head(space, box, counts, betas, values, kept, precision=precision)
+        return Candidate(head, math.nan, notes, is_last)
+
+    if apriori_only:
+        yield candidate(theory, is_last=True)
+        return
     least = _least_sharpness(box, counts, claim, conditions)
     for slack in SLACKS:
         sharpness = rounded_up(Fraction(least * slack))
-        betas = tuple(
-            rounded_up(sharpness / (h * h)) if count > 1 else Fraction(0)
-            for h, count in zip(spacings, counts, strict=True)
-        )
-        notes = {"method": "uniform", "grid": list(counts), "beta": spelled(betas), "precision": precision}
-        head = grid_head(space, box, counts, betas, values, kept, precision=precision)
-        yield Candidate(head, math.nan, notes, is_last=slack == SLACKS[-1])
+        yield candidate(_temperatures(box, counts, sharpness), is_last=slack == SLACKS[-1])
+
+
+def apriori_sharpness(box: Box, counts: Sequence[int], claim: Indicator) -> Fraction:
+    """kappa = ln(2 M / delta) vol / mu sum_k (N_k - 1) / N_k, not less; 0 where there is one cell only."""
+    others = sum(count - 1 for count in counts)
+    if not others:
+        return Fraction(0)
+    volume = math.prod((hi - lo for lo, hi in box.sides), start=Fraction(1))
+    ratio = 2 * others / claim.delta
+    log = Fraction(math.log(ratio.numerator) - math.log(ratio.denominator)) * (1 + Fraction(1, 10**12))
+    return log * volume / claim.measure * sum(Fraction(count - 1, count) for count in counts)
+
+
+def _temperatures(box: Box, counts: Sequence[int], sharpness: Fraction) -> tuple[Fraction, ...]:
+    """beta_k = kappa / h_k^2, rounded up; 0 for an axis with one cell."""
+    return tuple(
+        rounded_up(sharpness * count * count / ((hi - lo) * (hi - lo))) if count > 1 else Fraction(0)
+        for count, (lo, hi) in zip(counts, box.sides, strict=True)
+    )
 
 
 def _least_sharpness(box: Box, counts: Sequence[int], claim: Indicator, conditions: Sequence[Condition]) -> float:

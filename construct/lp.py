@@ -4,8 +4,9 @@ Where the target jumps, only the measure of the cells that meet the jump counts 
 discontinuous targets and integrable singularities have heads too. The grid is the coarsest whose sampled L_p error
 leaves a margin to the proof.
 
-A-priori bound for Lipschitz targets: an error of at most eps / (e vol(D))^(1/p) in each of e entries everywhere gives
-an L_p error of at most eps.
+A-priori bound: for continuous targets an error of at most eps / (e vol(D))^(1/p) in each of e entries everywhere gives
+an L_p error of at most eps; for all others, and where it asks for fewer tokens, the bound of `blocks` from oscillations
+over blocks of cells.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from attncert.certificates.domain import Box
 from attncert.certificates.errors import InvalidTarget, TooLarge
 from attncert.certificates.matrix import Row
 from attncert.certificates.target import Target
-from attncert.construct.estimate import FloatArray, cell_means, lattice_errors
+from attncert.construct.blocks import BlockBound, block_bound, cell_ranges
+from attncert.construct.estimate import MAX_SAMPLES, FloatArray, cell_means, lattice_errors
 from attncert.construct.resources import require_memory
 from attncert.construct.uniform import (
     GATE,
@@ -73,24 +75,13 @@ def lp_candidates(
 
     Raises InvalidTarget when the target has no values on the box, TooLarge when a head does not fit; OutOfTime.
     """
-    theory = _theory(target, box, claim, deadline, conditions)
-    if apriori_only:
-        if theory is None:
-            raise InvalidTarget("there is no a-priori bound for a target that is not continuous on the domain")
-        head = uniform_head(
-            target,
-            box,
-            theory.counts,
-            theory.betas,
-            gate=theory.gate,
-            precision=precision,
-            deadline=deadline,
-            conditions=conditions,
-        )
-        notes: dict[str, object] = {"method": "uniform", "grid": list(theory.counts), "beta": spelled(theory.betas)}
-        yield Candidate(head, math.nan, {**notes, "precision": precision, "apriori": theory.to_notes()}, is_last=True)
-        return
     sampler = _Sampler(target, box, claim, conditions)
+    theory = _theory(sampler, deadline)
+    if apriori_only:
+        if isinstance(theory, str):
+            raise InvalidTarget(f"there is no a-priori bound: {theory}")
+        yield sampler.theoretical(theory, precision, deadline)
+        return
     last: Grid | None = None
     for margin in MARGINS[_FIRST_MARGIN.get(box.dimension, 3) :]:
         grid = sampler.coarsest(float(claim.tolerance) * (1 - margin), deadline)
@@ -105,13 +96,27 @@ def lp_candidates(
             "beta": spelled(betas),
             **({"gate": f"{float(gate):.6g}"} if gate else {}),
             "precision": precision,
-            **({"apriori": theory.to_notes() | {"norm": "inf"}} if theory is not None else {}),
+            "apriori": _notes(theory),
         }
         head = sampler.head(counts, betas, gate, precision)
         yield Candidate(head, sampler.error(counts, list(map(float, betas))), notes, is_last=margin == MARGINS[-1])
 
 
-def _theory(
+def _theory(sampler: _Sampler, deadline: Deadline) -> Apriori | BlockBound | str:
+    """The a-priori bound that asks for fewer tokens, of the one in the sup norm and the one in the L_p norm.
+
+    The reason, where there is neither.
+    """
+    target, box, conditions = sampler.target, sampler.box, sampler.conditions
+    uniform = _uniform_theory(target, box, sampler.claim, deadline, conditions)
+    rival = None if uniform is None else math.prod(uniform.counts)
+    try:
+        return block_bound(target, box, sampler.claim, sampler.offsets_of_means, deadline, conditions, rival)
+    except (InvalidTarget, TooLarge) as error:
+        return uniform or str(error)
+
+
+def _uniform_theory(
     target: Target, box: Box, claim: LpError, deadline: Deadline, conditions: Sequence[Condition]
 ) -> Apriori | None:
     """The a-priori bound in the sup norm that gives the L_p bound; None where there is none."""
@@ -124,6 +129,13 @@ def _theory(
         return apriori(target, box, tolerance, None, deadline, conditions)
     except (InvalidTarget, TooLarge):
         return None
+
+
+def _notes(theory: Apriori | BlockBound | str) -> dict[str, object]:
+    """The `apriori` of the notes; the bound of an `Apriori` is in the sup norm."""
+    if isinstance(theory, str):
+        return {"none": theory}
+    return theory.to_notes() | ({"norm": "inf"} if isinstance(theory, Apriori) else {})
 
 
 @dataclass(frozen=True)
@@ -184,6 +196,38 @@ class _Sampler:
             self.target.space, self.box, counts, betas, rows, kept, columns, gate=gate, precision=precision
         )
 
+    def theoretical(self, theory: Apriori | BlockBound, precision: int, deadline: Deadline) -> Candidate:
+        """The head that theory asks for: with the values at the anchors, or the means moved into the proved ranges."""
+        counts, betas, gate = theory.counts, theory.betas, theory.gate
+        target, box, conditions = self.target, self.box, self.conditions
+        if isinstance(theory, Apriori):
+            head = uniform_head(
+                target, box, counts, betas, gate=gate, precision=precision, deadline=deadline, conditions=conditions
+            )
+        else:
+            require_memory(theory.tokens, box.dimension, target.shape[0])
+            ranges = cell_ranges(target, box, counts, conditions, deadline)
+            with np.errstate(all="ignore"):
+                means = cell_means(target, box, counts, self.offsets_of_means(counts), conditions)
+            values = ranges.clipped(means.reshape(len(ranges.kept), -1))[ranges.kept]
+            rows: list[Row] = [[Fraction(value) for value in column.tolist()] for column in values.T]
+            kept, columns = ranges.kept.tolist(), target.shape[1]
+            head = grid_head(target.space, box, counts, betas, rows, kept, columns, gate=gate, precision=precision)
+        notes = {
+            "method": "uniform",
+            "grid": list(counts),
+            "beta": spelled(betas),
+            **({"gate": f"{float(gate):.6g}"} if gate else {}),
+            "precision": precision,
+            "apriori": _notes(theory),
+        }
+        return Candidate(head, math.nan, notes, is_last=True)
+
+    def offsets_of_means(self, counts: tuple[int, ...]) -> list[FloatArray]:
+        """The places in a cell over which the means of a head of theory are taken: fewer where the cells are many."""
+        most = max(1, int((MAX_SAMPLES / math.prod(counts)) ** (1 / len(counts))))
+        return [_midpoints(min(len(places), most)) for places in self._offsets(counts)]
+
     def _betas(self, sup: float, sharpness: Fraction, counts: tuple[int, ...]) -> tuple[Fraction, ...]:
         volume = math.prod(float(hi - lo) for lo, hi in self.box.sides)
         tolerance = Fraction(float(self.claim.tolerance) / volume ** (1 / float(self.claim.power)))
@@ -195,10 +239,14 @@ class _Sampler:
         m = len(counts)
         places, least = _PLACES.get(m, 2), _LEAST_POINTS.get(m, 8)
         sizes = [max(places, math.ceil(least / count)) for count in counts]
-        return [(np.arange(size) + 0.5) / size - 0.5 for size in sizes]
+        return list(map(_midpoints, sizes))
 
     def _points(self, counts: tuple[int, ...]) -> int:
         return math.prod(count * len(places) for count, places in zip(counts, self._offsets(counts), strict=True))
+
+
+def _midpoints(size: int) -> FloatArray:
+    return (np.arange(size) + 0.5) / size - 0.5
 
 
 def _one(counts: Sequence[int]) -> list[FloatArray]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from heads import attention_of, bytes_of, kernel_says
 
@@ -18,6 +20,7 @@ from attncert.certificates.errors import InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Layers, evidence_from_json
 from attncert.certificates.statement import Statement, statement_from_json
 from attncert.certificates.target import InputSpace
+from attncert.construct.indicator import apriori_sharpness
 from attncert.verifier.prove import verify
 
 
@@ -123,3 +126,61 @@ def test_a_target_goes_with_an_error_and_with_nothing_else() -> None:
         replace(statement, claim=SupError(Fraction(1)))
     with pytest.raises(InvalidDomain, match="positive length"):
         replace(statement, domain=parse_box("[0,0]"))
+
+
+def exact_layer(counts: Sequence[int], sharpness: float, delta: float) -> float:
+    """The share of the box on which 2 (1 - max softmax) > delta, at the midpoints of a lattice."""
+    best = np.ones(1)
+    for count in counts:
+        parts = 400 if count > 1 else 1
+        places = (np.arange(parts * count) + 0.5) / parts
+        scores = -sharpness * (places[:, None] - (np.arange(count) + 0.5)) ** 2 if count > 1 else np.zeros((parts, 1))
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        best = np.multiply.outer(best, (weights / weights.sum(axis=1, keepdims=True)).max(axis=1)).ravel()
+    return float(np.mean(2 * (1 - best) > delta))
+
+
+@pytest.mark.parametrize("counts", [(2,), (3,), (40,), (1, 2), (3, 4), (2, 1, 2)])
+@pytest.mark.parametrize(("delta", "measure"), [("0.001", "0.1"), ("0.5", "0.02"), ("0.01", "0.9")])
+def test_the_layer_of_theory_is_thin_enough(counts: tuple[int, ...], delta: str, measure: str) -> None:
+    claim = Indicator(Fraction(delta), Fraction(measure))
+    sharpness = float(apriori_sharpness(parse_box(f"[0,1]^{len(counts)}"), counts, claim))
+    layer = exact_layer(counts, sharpness, float(delta))
+    assert layer <= float(measure) * 1.001 + 2 / 400 / max(counts)
+    assert layer >= 0.2 * float(measure)
+
+
+def test_the_sharpness_of_theory_in_closed_form() -> None:
+    claim = Indicator(Fraction(1, 100), Fraction(1, 10))
+    two = apriori_sharpness(parse_box("[0,1]"), (2,), claim)
+    assert float(two) == pytest.approx(math.log(200) * 10 / 2, rel=1e-9)
+    assert two >= math.log(200) * 5
+    plane = apriori_sharpness(parse_box("[0,1]x[0,3]"), (8, 2), claim)
+    assert float(plane) == pytest.approx(math.log(1600) * 30 * (7 / 8 + 1 / 2), rel=1e-9)
+    assert apriori_sharpness(parse_box("[0,1]"), (1,), claim) == 0
+
+
+@pytest.mark.parametrize(
+    ("domain", "grid", "delta", "measure", "where"),
+    [
+        ("[0,1]", "2", "1e-9", "0.1", ()),
+        ("[0,1]", "1", "0.1", "0.1", ()),
+        ("[-1,2]x[0,1/2]", "5x2", "0.01", "0.3", ()),
+        ("[-1,1]^2", "4x4", "0.01", "0.5", ("x0**2 + x1**2 <= 1",)),
+        ("[-1,1]^2", "6x6", "0.01", "0.5", ("x0 + x1 <= -1/2",)),
+    ],
+)
+def test_the_head_of_theory_is_proved(domain: str, grid: str, delta: str, measure: str, where: tuple[str, ...]) -> None:
+    result = attncert.certify_indicator(
+        domain=domain, grid=grid, delta=delta, measure=measure, where=where, apriori=True
+    )
+    assert result.verdict == "proved"
+    assert result.certificate is not None
+    theory = result.notes["apriori"]
+    assert theory["tokens"] == result.tokens == result.certificate.statement.attention.tokens
+    assert theory["beta"] == result.notes["beta"]
+    assert (theory["bound"], theory["delta"]) == (measure, f"{float(delta):g}")
+    default = attncert.certify_indicator(
+        domain=domain, grid=grid, delta=delta, measure=measure, where=where, check=False
+    )
+    assert default.notes["apriori"] == theory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,67 @@ def test_indicator(tmp_path: Path) -> None:
     assert run("verify", "c.json", cwd=tmp_path).returncode == 0
     shown = json.loads(run("show", "c.json", "--json", cwd=tmp_path).stdout)
     assert (shown["target"], shown["delta"], shown["measure"], shown["evidence"]) == (None, "0.01", "0.3", "layers")
+
+
+CELLS_OF_TWO = ("--claim", "indicator", "--grid", "2", "--domain", "[0,1]", "--delta", "0.01", "--measure", "0.1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("sin(2*pi*x)", "--domain", "[0,1]", "--tol", "0.2"),
+            r"bound 0\.2, tokens 63, beta \d+, lipschitz 6\.28319, sup 1",
+        ),
+        (
+            ("sin(2*pi*x)", "--domain", "[0,1]", "--norm", "2", "--tol", "0.2"),
+            r"norm inf, bound 0\.19999\d, tokens 63, beta \d+, lipschitz 6\.28319, sup 1",
+        ),
+        (
+            ("sign(x - 1/3)", "--domain", "[-1,1]", "--norm", "1", "--tol", "0.1"),
+            r"norm 1, bound 0\.1, tokens 12\d, beta \d+, sup 1",
+        ),
+        (
+            ("log(x)", "--domain", "[0,1]", "--norm", "1", "--tol", "0.5"),
+            r"norm 1, bound 0\.5, tokens \d+, beta \d+, sup \d\.\d+ \(not proved: in part by quadrature\)",
+        ),
+        (CELLS_OF_TWO, r"bound 0\.1, delta 0\.01, tokens 2, beta 106"),
+    ],
+    ids=["sup", "continuous", "jump", "singular", "indicator"],
+)
+def test_both_numbers_are_shown(tmp_path: Path, arguments: tuple[str, ...], line: str) -> None:
+    """What theory asks for stands beside what is certified, in every report; `--apriori` takes it."""
+    tolerance = arguments[arguments.index("--tol" if "--tol" in arguments else "--measure") + 1]
+    for name, option, reports_json in (("a", (), True), ("b", (), False), ("c", ("--apriori",), True)):
+        done = run("certify", *arguments, *option, "-o", f"{name}.json", *["--json"] * reports_json, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown = run("show", f"{name}.json", cwd=tmp_path).stdout
+        texts = [shown] if reports_json else [shown, done.stdout]
+        for text in texts:
+            found = re.search("^  a priori +(.*)$", text, re.MULTILINE)
+            assert found is not None
+            assert re.fullmatch(line, found[1]), found[1]
+        notes = json.loads(run("show", f"{name}.json", "--json", cwd=tmp_path).stdout)["notes"]
+        if reports_json:
+            result = json.loads(done.stdout)
+            assert result["apriori"] == notes["apriori"]
+            assert float(result["error_upper"]) <= float(tolerance)
+            theory = result["apriori"]
+            if option:
+                assert (result["tokens"], notes["beta"]) == (theory["tokens"], theory["beta"])
+            else:
+                assert result["tokens"] < theory["tokens"] or notes["beta"] != theory["beta"]
+
+
+def test_the_reason_is_shown_where_there_is_no_bound(tmp_path: Path) -> None:
+    arguments = ("sqrt(x)", "--domain", "[-1,1]", "--norm", "2", "--tol", "0.5")
+    assert run("construct", *arguments, "-o", "c.json", cwd=tmp_path).returncode == 0
+    assert "  a priori   none: the target is singular on too large" in run("show", "c.json", cwd=tmp_path).stdout
+    shown = json.loads(run("show", "c.json", "--json", cwd=tmp_path).stdout)
+    assert list(shown["notes"]["apriori"]) == ["none"]
+    done = run("construct", *arguments, "--apriori", "-o", "d.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "there is no a-priori bound: the target is singular" in done.stderr
 
 
 CELLS = ("--claim", "indicator", "--domain", "[0,1]")
