@@ -79,11 +79,11 @@ def moments(
     growth = np.exp(rho)
     with np.errstate(divide="ignore"):
         stretch = np.where(rho < order + 2, np.minimum(growth, 1 / np.maximum(1 - rho / (order + 2), 0.0)), growth)
+    underflow = np.where(present, TINY * growth, 0.0)
     growth *= p
     growth += underflow
     rest = rho ** (order + 1) / math.factorial(order + 1) * stretch * p + relative * growth + underflow
     np.abs(values, out=values)
-    underflow = np.where(present, TINY * growth, 0.0)
     remainder_first = rest.sum(axis=1) * UP
     remainder_second = np.matmul(values, rest[:, :, None])[:, :, 0]
     remainder_second += head.value_slack[list(rows)] * (1 + relative) * growth.sum(axis=1)[:, None] + TINY
