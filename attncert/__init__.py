@@ -10,7 +10,7 @@ if not (_HERE / "certificates").is_dir() and (_HERE.parent / "certificates").is_
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
-    from attncert.api import Certificate, Result, certify, certify_indicator, construct_head, verify
+    from attncert.api import Certificate, Result, bound, certify, certify_indicator, construct_head, verify
     from attncert.certificates.attention import Attention
     from attncert.certificates.errors import InputError
 
@@ -19,6 +19,7 @@ __all__ = [
     "Certificate",
     "InputError",
     "Result",
+    "bound",
     "certify",
     "certify_indicator",
     "construct_head",
@@ -30,7 +31,7 @@ _HOMES = {
     "InputError": ("attncert.certificates.errors", "InputError"),
     **{
         name: ("attncert.api", name)
-        for name in ("Certificate", "Result", "certify", "certify_indicator", "construct_head", "verify")
+        for name in ("Certificate", "Result", "bound", "certify", "certify_indicator", "construct_head", "verify")
     },
 }
 

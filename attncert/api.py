@@ -14,19 +14,21 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from typing import Any
 
-from attncert.certificates.claim import LpError, SupError, error_claim, parse_indicator, parse_tolerance
+from attncert.certificates.claim import Indicator, LpError, SupError, error_claim, parse_indicator, parse_tolerance
 from attncert.certificates.condition import Condition, parse_condition
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Counterexample, Integral, Paving
+from attncert.certificates.numbers import parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.indicator import indicator_candidates
 from attncert.construct.lp import lp_candidates
 from attncert.construct.uniform import Candidate, uniform_candidates
 from attncert.verifier import kernel
+from attncert.verifier.bound import enclose_error
 from attncert.verifier.boxes import Progress
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import verify as search_evidence
@@ -36,6 +38,9 @@ ProgressCallback = Callable[[Progress], None]
 
 METHODS = ("auto", "uniform")
 PRECISION_RANGE = (24, 100_000)
+
+GAPS = (Fraction(1, 10**9), Fraction(10**6))
+"""Least and greatest relative gap of an enclosure that may be asked for."""
 
 MAX_POWER = 1000
 """Greatest p of an L_p norm."""
@@ -64,7 +69,8 @@ class Result:
     verdict: `proved` (the kernel re-proved the claim), `verified` (the verifier did, the kernel was not asked),
     `refuted` (a violation was proved, in the sup norm at `point`), `undecided`. error_lower and error_upper enclose the
     norm of the error (or the measure of the layer), as decimal strings rounded outward; None where nothing is known.
-    boxes counts those examined by the verifier.
+    boxes counts those examined by the verifier. `witness` is the certificate that proves the lower end of an enclosure
+    (see `bound`).
     """
 
     verdict: str
@@ -79,6 +85,7 @@ class Result:
     notes: Mapping[str, Any] = field(default_factory=dict)
     point: tuple[str, ...] | None = None
     interrupted: bool = False
+    witness: Certificate | None = field(default=None, repr=False)
 
     def __bool__(self) -> bool:
         """Refuse to guess: a verdict has more than two values."""
@@ -165,6 +172,74 @@ def certify(
     deadline = Deadline.after(budget)
     candidates = request.candidates(apriori, deadline)
     return _first_proved(candidates, request.certificate, deadline, jobs=jobs, check=check, progress=progress)
+
+
+def bound(
+    certificate: Certificate,
+    *,
+    gap: str | Fraction = "0.01",
+    budget: float | None = None,
+    jobs: int = 1,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Enclose the true error of the head in a certificate: error_lower <= norm of the error <= error_upper.
+
+    gap: upper <= (1 + gap) lower is aimed at, an exact number in a string, or a Fraction. The verdict is `proved` when
+    the kernel checked both ends and they are that close, `verified` when it was not asked, else `undecided`, with the
+    best enclosure found. The tolerance that the certificate claims plays no part; its evidence is not used. In the
+    result, `certificate` claims error_upper and proves it, and `witness` refutes the tolerance error_lower (for an L_p
+    norm the evidence of `certificate` proves both ends).
+
+    Raises InputError (a ValueError), with one clear line, for a claim that is not about an error.
+    """
+    if isinstance(gap, float):
+        raise InputError("give the gap as a string such as '0.01', or a Fraction: a float is not exact")
+    asked = parse_exact(gap) if isinstance(gap, str) else Fraction(gap)
+    if not GAPS[0] <= asked <= GAPS[1]:
+        raise InputError("the gap must lie between 1e-9 and 1e6")
+    started = time.monotonic()
+    statement, deadline = certificate.statement, Deadline.after(budget)
+    found = enclose_error(statement, asked, deadline=deadline, jobs=jobs, progress=progress)
+    notes = dict(certificate.notes)
+    upper = witness = None
+    if found.evidence is not None and found.upper is not None:
+        upper = Certificate(_claiming(statement, found.upper), found.evidence, notes)
+    if found.witness is not None:
+        witness = Certificate(_claiming(statement, found.lower), found.witness, notes)
+    detail, verdict = found.detail, "verified" if found.reached else "undecided"
+    ends: dict[str, Fraction | None] = {"lower": found.lower, "upper": found.upper}
+    if check:
+        for end, part in (("upper", upper), ("lower", witness)):
+            try:
+                if part is not None:
+                    part.check()
+            except kernel.Rejected as rejection:
+                verdict, ends[end] = "undecided", None
+                detail = f"the kernel rejected the evidence for the {end} end: {rejection}"
+        if verdict == "verified":
+            verdict, detail = "proved", f"{detail}; the kernel checked both ends"
+    return Result(
+        verdict=verdict,
+        error_lower=_decimal(ends["lower"], ROUND_FLOOR),
+        error_upper=_decimal(ends["upper"], ROUND_CEILING),
+        tokens=found.tokens,
+        boxes=found.boxes,
+        seconds=time.monotonic() - started,
+        statement_sha256=certificate.statement_sha256,
+        detail=detail,
+        certificate=upper if ends["upper"] is not None else None,
+        witness=witness if ends["lower"] is not None else None,
+        notes=certificate.notes,
+        point=None if found.witness is None else tuple(map(str, found.witness.point)),
+        interrupted=found.interrupted,
+    )
+
+
+def _claiming(statement: Statement, tolerance: Fraction) -> Statement:
+    """The same statement with another tolerance."""
+    assert not isinstance(statement.claim, Indicator)
+    return replace(statement, claim=replace(statement.claim, tolerance=tolerance), spelling=None)
 
 
 def certify_indicator(

@@ -330,6 +330,38 @@ def verify(file: Path, output: Path | None, force: bool, as_json: bool, **reques
     return _conclude(result, output, force, as_json)
 
 
+@cli.command(epilog=_examples("attncert bound sin.json", "attncert bound sin.json --gap 1e-6 -o tight.json"))
+@click.argument("file", type=click.Path(path_type=Path))
+@_option("--gap", metavar="G", default="0.01", help="Relative gap to reach: upper <= (1 + G) lower.")
+@proof_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a certificate that claims the upper end.")
+@click.option("--witness", type=click.Path(path_type=Path), help="Write the refutation that proves the lower end.")
+@output_options
+def bound(file: Path, output: Path | None, witness: Path | None, force: bool, as_json: bool, **request: Any) -> int:
+    """Enclose the true error of the head in FILE: a lower and an upper end, both proved.
+
+    The tolerance that FILE claims plays no part, and evidence in it is not used. Nothing is written unless asked for.
+    """
+    _require(file)
+    for path in (output, witness):
+        if path is not None:
+            _refuse_output(path, force)
+    from attncert import api
+
+    certificate = api.Certificate.load(file)
+    with _progress_bar() as progress:
+        result = api.bound(certificate, **request, progress=progress)
+    for path, part in ((output, result.certificate), (witness, result.witness)):
+        if path is not None and part is not None:
+            part.save(path, overwrite=force)
+        elif path is not None:
+            _say(f"{path} was not written")
+    written = None if output is None or result.certificate is None else str(output)
+    report = reports.result_json(result, written) if as_json else None
+    click.echo(reports.result_text(result, written) if report is None else reports.dump(report))
+    return EXIT_CODES[result.verdict]
+
+
 @cli.command(epilog=_examples("attncert check sin.json", "attncert check certificates/ --jobs 2"))
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(

@@ -23,7 +23,7 @@ forgets the branch that is not taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from itertools import combinations_with_replacement
@@ -175,6 +175,14 @@ class Model:
         remainder = remainder if len(remainder) == 1 else remainder[places]
         return Model(coefficients, remainder, self.m, self.order, self.degree)
 
+    def reciprocal(self) -> Model:
+        """One over the model, by its range where the series does not hold."""
+        return self.of(_reciprocal, lambda x: iv.constant(Fraction(1)) / x)
+
+    def power(self, exponent: float) -> Model:
+        """A power of a positive model; the remainder is not finite elsewhere."""
+        return self.of(_power(exponent))
+
     def constant(self, ends: FloatArray) -> Model:
         """The constant model that encloses intervals, (2, B); undefined ones get an infinite remainder."""
         middle = 0.5 * ends[0] + 0.5 * ends[1]
@@ -182,6 +190,11 @@ class Model:
         broken = ~np.isfinite(remainder)
         middle, remainder = np.where(broken, 0.0, middle), np.where(broken, np.inf, remainder)
         return Model(middle[None], remainder, self.m, self.order, 0)
+
+    def widened(self, by: FloatArray) -> Model:
+        """The model with a larger remainder."""
+        remainder = (self.remainder + by) * UP
+        return Model(self.coefficients, remainder, self.m, self.order, self.degree)
 
     def selected(self, chosen: BoolArray, other: Model) -> Model:
         """This model for the chosen boxes, the other one elsewhere."""
@@ -268,11 +281,11 @@ class _Models:
     mul = staticmethod(Model.__mul__)
 
     def div(self, a: Model, b: Model) -> Model:
-        return a * b.of(_reciprocal, lambda x: iv.constant(Fraction(1)) / x)
+        return a * b.reciprocal()
 
     def ipow(self, a: Model, exponent: int) -> Model:
         if exponent < 0:
-            return self.ipow(a, -exponent).of(_reciprocal, lambda x: iv.constant(Fraction(1)) / x)
+            return self.ipow(a, -exponent).reciprocal()
         if exponent == 0:
             return a.constant(np.where(np.isnan(a.range().ends), np.nan, 1.0))
         result, square = None, a
@@ -486,4 +499,4 @@ def _positive(x: FloatArray, least: float | None = None) -> FloatArray:
     return result
 
 
-__all__ = ["Model", "models", "multi_indices", "degree_starts"]
+__all__ = ["Model", "degree_starts", "models", "multi_indices"]

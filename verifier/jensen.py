@@ -23,6 +23,9 @@ import numpy as np
 from attncert.certificates.taylor import TINY, UP, BoolArray, FloatArray, IntArray, Model, multi_indices
 from attncert.verifier.head import UNIT, FloatHead
 
+LARGEST_EVEN = 16
+"""Even powers up to this are products; larger ones need an error of one sign."""
+
 
 def moments(
     head: FloatHead,
@@ -77,8 +80,8 @@ def moments(
     slack = math.expm1(2 * head.score_slack) if head.score_slack < 300 else math.inf
     relative = slack * UP + 2.0**-48 + (width + 2 * order + 8) * 2 * UNIT
     growth = np.exp(rho)
-    with np.errstate(divide="ignore"):
-        stretch = np.where(rho < order + 2, np.minimum(growth, 1 / np.maximum(1 - rho / (order + 2), 0.0)), growth)
+    near = rho < order + 1.5  # beyond that the quotient is the larger one
+    stretch = np.where(near, 1 / np.where(near, 1 - rho / (order + 2), 1.0), growth)
     underflow = np.where(present, TINY * growth, 0.0)
     growth *= p
     growth += underflow
@@ -111,6 +114,35 @@ def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: Floa
     for sign in (1.0, -1.0):
         passed = passed & (least(scaled + sign * coefficients, m, order) - rest >= 0)
     return passed
+
+
+def error_model(zeroth: Model, first: Model, middle: FloatArray, f: Model) -> Model:
+    """A model of the error f - T = N / M0 itself; M0 >= 1 up to rounding, by Jensen's inequality."""
+    return (f.shifted(-middle) * zeroth - first) * zeroth.reciprocal()
+
+
+def power_mean(error: Model, power: float) -> tuple[FloatArray, FloatArray]:
+    """Bounds (B,) on the mean of |error|^power over each box; NaN where the sign is open and the power not even.
+
+    The mean of u^a over [-1, 1]^m is the product of 1 / (a_k + 1) if all exponents are even, else 0. Rounding argument.
+    The sum of products errs by less than 2^-44 of the sum of absolute values, which is added to the remainder.
+    """
+    m = error.m
+    if power % 2 == 0 and power <= LARGEST_EVEN:
+        square = model = error * error
+        for _ in range(int(power) // 2 - 1):
+            model = model * square
+    else:
+        values = error.range()
+        sign = np.where(values.lo >= 0, 1.0, np.where(values.hi <= 0, -1.0, np.nan))
+        model = error.scaled(sign)
+        model = model if power == 1.0 else model.power(power)
+    shares = np.array(
+        [0.0 if any(x % 2 for x in a) else 1 / math.prod(x + 1 for x in a) for a in multi_indices(m, model.degree)]
+    )
+    mean = shares @ model.coefficients
+    rest = (model.remainder + 2.0**-44 * np.abs(model.coefficients).sum(axis=0)) * UP
+    return mean - rest, mean + rest
 
 
 @lru_cache(maxsize=256)

@@ -24,6 +24,9 @@ SAMPLE_WORK = 1 << 21
 
 MAX_POINTS = 4096
 
+FINEST = 2.0**-34
+"""The smallest steps of the search nearby, as a part of each side."""
+
 CLIMBERS = 8
 """Points from which larger errors are looked for nearby."""
 
@@ -90,9 +93,9 @@ def climb(
     lo = np.array([float(lo) for lo, _ in box.sides])
     hi = np.array([float(hi) for _, hi in box.sides])
     m = box.dimension
-    steps = np.concatenate([np.eye(m), -np.eye(m)])
+    steps = np.concatenate([np.eye(m), -np.eye(m), np.eye(m) / 2, -np.eye(m) / 2])
     rounds = min(rounds, 8 * SAMPLE_WORK // (head.tokens * len(starts) * len(steps)))
-    points, size = starts.copy(), (hi - lo) / max(2.0, head.tokens ** (1 / m))
+    points, size, least = starts.copy(), (hi - lo) / max(2.0, head.tokens ** (1 / m)), (hi - lo) * FINEST
     best = estimate_errors(target, [entry], values, points, conditions)[:, 0]
     for _ in range(rounds):
         tries = np.clip(points[:, None, :] + steps * size, lo, hi)
@@ -104,7 +107,9 @@ def climb(
         points[better] = tries[np.arange(len(points)), choice][better]
         best[better] = errors[np.arange(len(points)), choice][better]
         if not better.any():
-            size = size / 2
+            size = size / 4
+            if np.all(size <= least):
+                break
     winner = int(np.argmax(best))
     return float(best[winner]), tuple(points[winner].tolist())
 
