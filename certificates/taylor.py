@@ -91,6 +91,7 @@ class Model:
     __slots__ = ("_norms", "coefficients", "degree", "m", "order", "remainder")
 
     def __init__(self, coefficients: FloatArray, remainder: FloatArray, m: int, order: int, degree: int) -> None:
+        """Wrap coefficients of a polynomial of that degree <= order in m variables, and a remainder >= 0."""
         self.coefficients, self.remainder = coefficients, remainder
         self.m, self.order, self.degree = m, order, degree
         self._norms: FloatArray | None = None
@@ -129,9 +130,11 @@ class Model:
         return np.concatenate([self.coefficients, np.zeros((missing, self.coefficients.shape[1]))])
 
     def __neg__(self) -> Model:
+        """Exact."""
         return Model(-self.coefficients, self.remainder, self.m, self.order, self.degree)
 
     def __add__(self, other: Model) -> Model:
+        """One rounding for each coefficient."""
         degree = max(self.degree, other.degree)
         coefficients = self.padded(degree) + other.padded(degree)
         rounding = 2.0**-52 * np.abs(coefficients).sum(axis=0)
@@ -139,9 +142,11 @@ class Model:
         return Model(coefficients, remainder, self.m, self.order, degree)
 
     def __sub__(self, other: Model) -> Model:
+        """One rounding for each coefficient."""
         return self + -other
 
     def __mul__(self, other: Model) -> Model:
+        """The product of the polynomials up to the order; all else goes into the remainder."""
         degree = min(self.order, self.degree + other.degree)
         left, right, starts = _product_table(self.m, degree, self.degree, other.degree)
         products = self.coefficients[left] * other.coefficients[right]

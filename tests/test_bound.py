@@ -6,12 +6,14 @@ import json
 import random
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from math import comb
 from pathlib import Path
 
 import mpmath
 import pytest
-from test_cli import BAD_INPUT, NEGATIVE, PROVED, UNDECIDED, expect, expect_refusal, run
+from heads import error_at, grid_statement, points_of, statement_of
+from test_cli import NEGATIVE, PROVED, UNDECIDED, expect, expect_refusal, run
 
 from attncert import Certificate, InputError, bound
 from attncert.certificates.claim import LpError, SupError
@@ -22,7 +24,6 @@ from attncert.verifier.bound import enclose_error
 from attncert.verifier.integers import needed
 from attncert.verifier.outcome import columns_of
 from attncert.verifier.prove import verify
-from heads import error_at, grid_statement, points_of, statement_of
 
 SMOOTH = "exp(-(x0**2+x1**2))*cos(3*x0*x1)"
 
@@ -121,7 +122,7 @@ def test_a_norm_is_enclosed_to_the_gap(p: Fraction | int) -> None:
         return (mpmath.mpf(error.numerator) / error.denominator) ** power
 
     parts = [mpmath.mpf(k) / 64 for k in range(65)]
-    norm = sum(_gauss(integrand, a, b) for a, b in zip(parts, parts[1:], strict=False)) ** (1 / power)
+    norm = sum(_gauss(integrand, a, b) for a, b in pairwise(parts)) ** (1 / power)
     lower, upper = Fraction(finding.lower), Fraction(finding.bound)
     assert upper <= lower * Fraction("1.001")
     slip = Fraction(1, 2000) if p != 2 and p != 4 else Fraction(1, 10**9)  # Gauss's rule meets the zeros of the error
@@ -172,6 +173,6 @@ def test_the_command_line_writes_both_ends(tmp_path: Path) -> None:
 
 
 def test_an_indicator_claim_has_no_error(tmp_path: Path) -> None:
-    made = ["certify", "--claim", "indicator", "--grid", "4", "--domain", "[0,1]", "--delta", "0.01", "--measure", "0.1"]
-    expect(run(*made, "-o", "cells.json", cwd=tmp_path), PROVED)
+    made = ["--claim", "indicator", "--grid", "4", "--domain", "[0,1]", "--delta", "0.01", "--measure", "0.1"]
+    expect(run("certify", *made, "-o", "cells.json", cwd=tmp_path), PROVED)
     expect_refusal(run("bound", "cells.json", cwd=tmp_path), "indicator")
