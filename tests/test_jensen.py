@@ -345,6 +345,16 @@ def test_values_that_round(offset: int) -> None:
             check_one(one_box(head, [0.0], [1e-3 / scale], "[-1,1]"), f"{float(value)!r}", [1, 3], 4)
 
 
+@pytest.mark.parametrize("tokens", [3, 7, 41, 300])
+def test_sums_that_round(tokens: int) -> None:
+    """Equal scores and values that float64 holds: the error is nothing but the rounding of the sums."""
+    rnd = random.Random(tokens)
+    for _ in range(10):
+        keys = [Fraction(rnd.gauss(0, 1) * 1e-12) for _ in range(tokens)]
+        values = [Fraction(rnd.gauss(0, 1)) for _ in range(tokens)]
+        check_one(one_box(head_of([keys], [0] * tokens, [values]), [0.0], [1e-3]), "0", [1, 3], 2)
+
+
 def test_slopes_that_round() -> None:
     """Huge, nearly equal keys: their differences are what the rounding leaves of them."""
     big = Fraction(10**15)

@@ -249,6 +249,8 @@ def test_branches_not_taken_may_lack_a_value() -> None:
         ("x**0.5", 1e300, 5e299),
         ("x**1.5", 1e155, 9e154),
         ("x**-0.5*1e77", 1e155, 1e154),
+        ("x**(1/3)", 1e-300, 1e-310),
+        ("x**(1000/3)", 0.5, 1e-10),
         ("x**2.5*1e308*1e17", 1e-130, 5e-131),
         ("atan(x)", 1e155, 1e155),
         ("atan(x)", 1e8, 1e8),
@@ -366,7 +368,7 @@ def test_boxes_keep_their_order_beside_a_kink_of_others(source: str, piece: str)
 
 def random_model(rnd: random.Random, m: int, order: int, boxes: int, degree: int) -> Model:
     count = math.comb(m + degree, degree)
-    scale = 10 ** rnd.uniform(-3, 3)
+    scale = 10 ** rnd.uniform(-3, 3) if rnd.random() < 0.8 else rnd.choice([1e-150, 1e-160, 1e-309, 1e-320])
     numbers = [[rnd.gauss(0, scale) * rnd.choice([0, 1, 1, 1e-8]) for _ in range(boxes)] for _ in range(count)]
     remainder = [rnd.choice([0.0, 0.0, scale * rnd.random(), 1e-12]) for _ in range(boxes)]
     return Model(np.array(numbers), np.array(remainder), m, order, degree)
@@ -407,6 +409,20 @@ def test_operations_hold_for_every_function_within_the_remainder(name: str) -> N
                         assert error <= fraction(remainder), (name, m, order, n)
 
 
+def test_sizes_are_rounded_up() -> None:
+    rnd = random.Random(2)
+    for _ in range(300):
+        m, order = rnd.randint(1, 3), rnd.randint(1, 6)
+        model = random_model(rnd, m, order, 1, rnd.randint(0, order))
+        coefficients, remainder = column(model, 0)
+        moved = sum((abs(fraction(c)) for c in coefficients[1:]), fraction(remainder))
+        assert fraction(model.reach()[0]) >= moved
+        assert fraction(model.size()[0]) >= moved + abs(fraction(coefficients[0]))
+        lo, hi = model.range().ends[:, 0]
+        assert fraction(lo) <= fraction(coefficients[0]) - moved
+        assert fraction(hi) >= fraction(coefficients[0]) + moved
+
+
 def test_series_bound_the_next_derivative() -> None:
     """The exact series of each function at a point against its terms, and its next term near it against the bound."""
     rnd = random.Random(5)
@@ -427,6 +443,8 @@ def test_series_bound_the_next_derivative() -> None:
             for _ in range(60):
                 order = rnd.randint(1, 8)
                 c = rnd.choice([rnd.uniform(0.1, 6), 10 ** rnd.uniform(-3, 2)])
+                if name == "atan" and rnd.random() < 0.5:
+                    c = 1 / math.tan(math.pi / rnd.randint(3, 8))  # where some coefficient is 0
                 c = -c if name in ("1/x", "sin", "cos", "exp", "atan", "erf") and rnd.random() < 0.5 else c
                 eta = abs(c) * rnd.choice([1e-6, 0.1, 0.5, 0.9])
                 terms, sizes, last = series(np.array([c]), np.array([eta]), order)
@@ -448,6 +466,14 @@ def derivatives(function: Callable[[arb], arb], c: float, order: int) -> list[ar
         return [series[k] for k in range(order + 1)]
     finally:
         flint.ctx.cap = cap
+
+
+@pytest.mark.parametrize("name", UNARY)
+@pytest.mark.parametrize("argument", ["sign(x)/1000", "0.75 + sign(x)/4", "where(x<0.1, 0.2, 1.4)", "3 - floor(x)"])
+def test_functions_of_constant_models(name: str, argument: str) -> None:
+    """Inside is the range of a kink, so that the series has a constant term and a remainder only."""
+    target = target_of(f"{name}({argument})", 1)
+    check(target, np.array([[0.0], [0.5]]), np.array([[1.0], [0.75]]), 3, random.Random(name), 12)
 
 
 def test_half_integers_are_exact() -> None:
