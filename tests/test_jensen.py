@@ -375,6 +375,13 @@ def test_cut_series_of_two_tokens(order: int) -> None:
         check_one(one_box(head_one_sided, [0.0], [radius]), "1", [order], 12)
 
 
+@pytest.mark.parametrize("order", [2, 4, 6])
+def test_series_of_the_denominator_is_cut_too(order: int) -> None:
+    """The third token has the value T0: it counts in M0 only, where its cut series is far too large."""
+    head = head_of([[0.25, -0.25, -1 - order]], [0, 0, -2.5], [[1, -1, 0]])
+    check_one(one_box(head, [0.0], [1.0]), "0", [order], 12)
+
+
 def test_no_negative_bound_passes() -> None:
     """The remainder of M0 must not count for a bound below zero."""
     head = head_of([[1, -1]], [0, 0], [[0, 0]])
@@ -388,8 +395,8 @@ def test_no_negative_bound_passes() -> None:
 
 
 def test_silent_tokens_that_weigh_more_than_the_bound() -> None:
-    """The third token is silent on the whole domain; its value of 10^28 is not."""
-    head = head_of([[1, -1, 0]], [0, 0, -60], [[0, 0, 10**28]])
+    """The third token is silent on the whole domain; its value of 2^93 is not."""
+    head = head_of([[1, -1, 0]], [0, 0, -60], [[0, 0, 2**93]])
     domain = parse_box("[-3,3]")
     for order in range(1, 7):
         for silence in (20, 40, 60, 100):
