@@ -265,7 +265,7 @@ def test_the_rest_is_the_next_term(K: int) -> None:
         "exp(x)": power * Fraction(math.exp(0.75)) / math.factorial(K + 1),
         "sin(x)": power / math.factorial(K + 1),
         "cos(x)": power / math.factorial(K + 1),
-        "atan(x)": power / (K + 1),
+        "atan(x)": power / (K + 1) * Fraction(1.0625 ** (-(K + 1) / 2)),
         "erf(x)": power * cramer,
         "log(x)": (r / Fraction(1, 4)) ** (K + 1) / (K + 1),
         "1/x": power / Fraction(1, 4) ** (K + 2),

@@ -771,15 +771,16 @@ def power_series(b: Fraction, F: int, lo: int, hi: int, P: int, K: int) -> Serie
 
 
 def atan_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand atan x: g_k = q_(k-1) / k, where the q_j are those of 1 / (1 + x^2), and |g_(K+1)| <= 1 / (K+1).
+    """Expand atan x: g_k = q_(k-1) / k, where the q_j are those of 1 / (1 + x^2) = Im 1 / (x - i).
 
-    With D = 1 + F^2, q_j = a_j / D^(j+1), where a_0 = 1, a_1 = -2 F and a_j = -2 F a_(j-1) - D a_(j-2).
+    So |q_j| <= |x - i|^-(j+1), greatest at the x nearest to 0. With D = 1 + F^2, q_j = a_j / D^(j+1), where a_0 = 1,
+    a_1 = -2 F and a_j = -2 F a_(j-1) - D a_(j-2).
     """
-    D, a = (1 << 2 * P) + F * F, [1, -2 * F]
+    D, a, near = (1 << 2 * P) + F * F, [1, -2 * F], max(lo, -hi, 0)
     for _ in range(2, K):
         a.append(-2 * F * a[-1] - D * a[-2])
     terms = [((1 << P, 1 << P), a[k - 1] << P, k * D**k) for k in range(1, K + 1)]
-    return [(point("atan", F, P), 1, 1), *terms], -(-(1 << P) // (K + 1)), 1 << P
+    return [(point("atan", F, P), 1, 1), *terms], -(-(1 << P) // (K + 1)), isqrt((1 << 2 * P) + near * near)
 
 
 def erf_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
@@ -1481,7 +1482,7 @@ class Paving(Walk):
         The factor takes the best score at the centre off all scores, and a mean slope off all slopes. The slack, and
         less than a unit of tau for each axis, move ln q, so that q lies in [p, p + error]. With rho = sum of |tau_k|
         |w_i - p sum of t^k / k!| <= error e^rho + p (e^rho - sum of rho^k / k!); this tail is at most its first term
-        times e^rho, and at most that over 1 - rho / (K+2).
+        times e^rho, and at most that over 1 - rho / (K+2), which is less if rho <= K + 3/2.
         """
         P, K, best = self.P, models.K, max(centres)
         margin = self.slack + (len(self.axes) << P + 1)
