@@ -1222,11 +1222,10 @@ class Head:
             self.inputs[letter] = d, n
         self.box = reader.domain(domain, sum(d * n for d, n in self.inputs.values()))
         embedded = []
-        for letter, _, linear, constant in parts:
-            shape = self.inputs[letter]
-            before = 0 if letter != "Q" else len(self.box) - shape[0] * shape[1]
-            matrices = fields[linear], f"{where}.{linear}", fields[constant], f"{where}.{constant}"
-            embedded.append(self.embedded(reader, *matrices, shape, before))
+        for letter, _, linear, R in parts:
+            d, n = self.inputs[letter]
+            before = 0 if letter != "Q" else len(self.box) - d * n
+            embedded.append(self.embedded(reader, fields, linear, R, (d, n), before))
         Z, Y = embedded[0], embedded[-1]
         self.tokens, width = fields[parts[0][3]]["shape"][1], fields[parts[-1][3]]["shape"][1]
         keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[ONE]))
@@ -1238,15 +1237,12 @@ class Head:
         for k, form in forms.items():
             require(all(map(vanishes, form)), "unsupported", f"{where}: values depend on entry {k} of the input")
 
-    def embedded(
-        self, reader: Reader, terms: Any, where: str, R: Any, where_R: str, shape: tuple[int, int], before: int
-    ) -> Forms:
+    def embedded(self, reader: Reader, fields: Any, name: str, R: str, shape: tuple[int, int], before: int) -> Forms:
         """Read Z = sum of P X Q + R for the input X whose entries follow `before` others; fixed entries join R."""
-        d, n = shape
-        Z: Forms = {ONE: reader.matrix(R, where_R)}
-        height, width = R["shape"]
-        linear = []
-        for h, term in enumerate(typed(terms, list, where)):
+        (d, n), where, linear = shape, f"statement.attention.{name}", []
+        Z: Forms = {ONE: reader.matrix(fields[R], f"statement.attention.{R}")}
+        height, width = fields[R]["shape"]
+        for h, term in enumerate(typed(fields[name], list, where)):
             P, Q = fields_of(term, f"{where}[{h}]", "P", "Q")
             P = reader.matrix(P, f"{where}[{h}].P", height, d)
             linear.append((P, reader.matrix(Q, f"{where}[{h}].Q", n, width)))
