@@ -64,8 +64,8 @@ class Integral:
 
     @property
     def leaves(self) -> int:
-        """The number of boxes that are bounded."""
-        return sum(tree.count(".") + tree.count("*") for tree in self.trees)
+        """The number of boxes that are bounded: `.` by the score box, `*` in closed form, `A` to `Z` by expansion."""
+        return sum(tree.count(".") + tree.count("*") + sum(map(str.isupper, tree)) for tree in self.trees)
 
     def to_json(self) -> dict[str, object]:
         """The `evidence` object of a certificate."""

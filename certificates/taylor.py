@@ -184,6 +184,17 @@ class Model:
         """One over the model, by its range where the series does not hold."""
         return self.of(_reciprocal, lambda x: iv.constant(Fraction(1)) / x)
 
+    def integer_power(self, exponent: int) -> Model:
+        """A power with a positive integer, by squarings."""
+        result, square = None, self
+        while True:
+            if exponent & 1:
+                result = square if result is None else result * square
+            exponent >>= 1
+            if not exponent:
+                return square if result is None else result
+            square = square * square
+
     def power(self, exponent: float) -> Model:
         """A power of a positive model; the remainder is not finite elsewhere."""
         return self.of(_power(exponent))
@@ -289,18 +300,9 @@ class _Models:
         return a * b.reciprocal()
 
     def ipow(self, a: Model, exponent: int) -> Model:
-        if exponent < 0:
-            return self.ipow(a, -exponent).reciprocal()
         if exponent == 0:
             return a.constant(np.where(np.isnan(a.range().ends), np.nan, 1.0))
-        result, square = None, a
-        while True:
-            if exponent & 1:
-                result = square if result is None else result * square
-            exponent >>= 1
-            if not exponent:
-                return result
-            square = square * square
+        return a.integer_power(exponent) if exponent > 0 else a.reciprocal().integer_power(-exponent)
 
     def rpow(self, a: Model, exponent: Fraction) -> Model:
         return a.of(_power(float(exponent)), lambda x: iv.rational_power(x, exponent))

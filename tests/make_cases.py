@@ -377,7 +377,7 @@ def wrong_orders() -> Cases:
         "taylor-kink-elsewhere": (altered(taylor_kink(), (("statement", "target"), "abs(x - 0.4)")), "leaf"),
         "taylor-order-beyond-z": (trees(tree.replace("D", "[", 1)), "tree"),
         "taylor-tree-cut": (trees(tree[:-1]), "tree"),
-        "taylor-in-an-integral": (altered(good, *norm), "tree"),
+        "taylor-in-an-integral": (altered(good, *norm), "leaf"),
         "taylor-in-layers": (altered(good, *layers), "tree"),
     }
 

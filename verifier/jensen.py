@@ -23,9 +23,6 @@ import numpy as np
 from attncert.certificates.taylor import TINY, UP, BoolArray, FloatArray, IntArray, Model, multi_indices
 from attncert.verifier.head import UNIT, FloatHead
 
-LARGEST_EVEN = 16
-"""Even powers up to this are products; larger ones need an error of one sign."""
-
 
 def moments(
     head: FloatHead,
@@ -128,15 +125,10 @@ def power_mean(error: Model, power: float) -> tuple[FloatArray, FloatArray]:
     The sum of products errs by less than 2^-44 of the sum of absolute values, which is added to the remainder.
     """
     m = error.m
-    if power % 2 == 0 and power <= LARGEST_EVEN:
-        square = model = error * error
-        for _ in range(int(power) // 2 - 1):
-            model = model * square
-    else:
+    if power % 2:
         values = error.range()
-        sign = np.where(values.lo >= 0, 1.0, np.where(values.hi <= 0, -1.0, np.nan))
-        model = error.scaled(sign)
-        model = model if power == 1.0 else model.power(power)
+        error = error.scaled(np.where(values.lo >= 0, 1.0, np.where(values.hi <= 0, -1.0, np.nan)))
+    model = error.integer_power(int(power)) if power == int(power) else error.power(power)
     shares = np.array(
         [0.0 if any(x % 2 for x in a) else 1 / math.prod(x + 1 for x in a) for a in multi_indices(m, model.degree)]
     )

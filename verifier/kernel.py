@@ -18,7 +18,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial, reduce
@@ -1427,50 +1427,31 @@ class Walk:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The paving proof
+# Taylor models of the head
 
 Jets = tuple[list[list[int]], list[int]]  # for each monomial a the p tau^a of the tokens; bounds on what is missing
+ORDERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-class Paving(Walk):
-    """Proves |target - T| <= bound for one output column, by score boxes and Taylor models of order A = 1, ..."""
+class Expansion(Walk):
+    """A walk about a target, whose leaves may have Taylor models: marked A for order 1, B for 2, ..."""
 
-    marks = ".ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-    def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
-        """Round the bound down."""
+    def __init__(self, head: Head, target: Target, j: int, P: int, silence: int) -> None:
+        """Prepare the target, on intervals too."""
         super().__init__(head, j, P, silence)
-        self.bound = enclose(bound, P)[0]
         self.target, self.evaluator = target, Evaluator(target, P, head.limits)
         self.modellers: dict[int, Modeller] = {}  # by order
         self.outputs = [row[j] for row in target.outputs]
 
-    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
-        """Prove |target - T| <= bound on a box for all entries of the column, by |target - T'| <= e."""
-        sides = [(lo, hi) for lo, hi, _, _ in box]
-        if order := self.marks.index(mark):
-            if order not in self.modellers:
-                free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
-                self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
-            models = self.modellers[order]
-            enclosures = models.enclosures(models.inputs(sides), self.outputs)
-            jets = self.jets(models, box, tokens, centres)
-        else:
-            enclosures = self.evaluator.enclosures(sides, self.outputs)
-        dropped = self.head.tokens - len(tokens[0])
-        for row, (enclosure, (values, moved)) in enumerate(zip(enclosures, self.values, strict=True)):
-            low, high = enclosure[:2]
-            least, greatest = self.spans[row]
-            active = [values[i] for i in tokens[0]]  # v_i lies in [value, value + moved]
-            spread = max(high - least, greatest - low)  # G: |target - v_i| for any token
-            e = self.bound + (-dropped * spread >> self.silence) - moved  # bound - W G, rounded down
-            if order:
-                require(self.sign_form(e, models, enclosure, active, jets), "leaf", f"row {row}, order {order}")
-                continue
-            above, below = [e + low - value for value in active], [e + moved - high + value for value in active]
-            for c, side in ((above, "f - T"), (below, "T - f")):
-                proved = min(c) >= 0 or self.nonnegative(c, box, tokens, centres, radii)
-                require(proved, "leaf", f"row {row}, {side} <= e")
+    def models(self, mark: str, box: Box, tokens: Tokens, centres: list[int]) -> tuple[Modeller, list[Model], Jets]:
+        """Return the models of the entries of the column, and the expansion of the weights."""
+        order = 1 + ORDERS.index(mark)
+        if order not in self.modellers:
+            free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
+            self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
+        models = self.modellers[order]
+        inputs = models.inputs([(lo, hi) for lo, hi, _, _ in box])
+        return models, models.enclosures(inputs, self.outputs), self.jets(models, box, tokens, centres)
 
     def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
         """Expand weights w_i = q e^t, which are the e^(s_i) times a common factor, with t = sum of tau_k u_k.
@@ -1515,17 +1496,57 @@ class Paving(Walk):
             coefs.append(sum(map(mul, numbers, factors)) // (factorials << self.P * (len(axes) + 1)))
         return models.bounded(coefs, len(coefs) - (-sum(map(mul, rests, map(abs, factors))) >> self.P))
 
-    def sign_form(self, e: int, models: Modeller, f: Model, values: list[int], jets: Jets) -> bool:
-        """Tell whether e M0 +- (f M0 - M1) >= 0 on the box, M0 = sum of w_i, M1 = sum of w_i v_i: T' = M1 / M0.
+    def fraction(self, models: Modeller, f: Model, values: list[int], jets: Jets) -> tuple[Model, Model]:
+        """Return models of M0 = sum of w_i and N = f M0 - sum of w_i v_i, so that f - T' = N / M0.
 
         A number near T' at the centre is taken off f and all v_i beforehand.
         """
-        P, weights = self.P, jets[0][0]
+        weights = jets[0][0]
         near = sum(map(mul, weights, values)) // sum(weights)
-        M0 = self.moment(models, jets, [1 << P] * len(values))
+        M0 = self.moment(models, jets, [1 << self.P] * len(values))
         M1 = self.moment(models, jets, [value - near for value in values])
         N = models.combined(sub, f, models.constant((near, near)))
-        N = models.combined(sub, models.multiplied(N, M0), M1)
+        return M0, models.combined(sub, models.multiplied(N, M0), M1)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The paving proof
+
+
+class Paving(Expansion):
+    """Proves |target - T| <= bound for one output column, by score boxes and Taylor models of order A = 1, ..."""
+
+    marks = "." + ORDERS
+
+    def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
+        """Round the bound down."""
+        super().__init__(head, target, j, P, silence)
+        self.bound = enclose(bound, P)[0]
+
+    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+        """Prove |target - T| <= bound on a box for all entries of the column, by |target - T'| <= e."""
+        if mark != ".":
+            models, enclosures, jets = self.models(mark, box, tokens, centres)
+        else:
+            enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
+        dropped = self.head.tokens - len(tokens[0])
+        for row, (enclosure, (values, moved)) in enumerate(zip(enclosures, self.values, strict=True)):
+            low, high = enclosure[:2]
+            least, greatest = self.spans[row]
+            active = [values[i] for i in tokens[0]]  # v_i lies in [value, value + moved]
+            spread = max(high - least, greatest - low)  # G: |target - v_i| for any token
+            e = self.bound + (-dropped * spread >> self.silence) - moved  # bound - W G, rounded down
+            if mark != ".":
+                require(self.sign_form(e, models, enclosure, active, jets), "leaf", f"row {row}, expansion {mark}")
+                continue
+            above, below = [e + low - value for value in active], [e + moved - high + value for value in active]
+            for c, side in ((above, "f - T"), (below, "T - f")):
+                proved = min(c) >= 0 or self.nonnegative(c, box, tokens, centres, radii)
+                require(proved, "leaf", f"row {row}, {side} <= e")
+
+    def sign_form(self, e: int, models: Modeller, f: Model, values: list[int], jets: Jets) -> bool:
+        """Tell whether e M0 +- (f M0 - M1) >= 0 on the box, M0 = sum of w_i, M1 = sum of w_i v_i: T' = M1 / M0."""
+        P, (M0, N) = self.P, self.fraction(models, f, values, jets)
         rest = e * M0.rest + (N.rest << P)
         above = [e * a + (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
         below = [e * a - (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
@@ -1579,19 +1600,17 @@ def greatest_mean(terms: list[tuple[int, int, int]]) -> int:
     return max(means)
 
 
-class Integral(Walk):
+class Integral(Expansion):
     """Bounds from below and above on the integral of the sum of |target - T|^p over one output column.
 
     They have F = 2P fractional bits, as powers of small errors need more than these.
     """
 
-    marks = ".*"
+    marks = ".*" + ORDERS
 
     def __init__(self, head: Head, target: Target, j: int, p: Fraction, P: int, silence: int) -> None:
         """Start with empty sums."""
-        super().__init__(head, j, P, silence)
-        self.evaluator = Evaluator(target, P, head.limits)
-        self.outputs = [row[j] for row in target.outputs]
+        super().__init__(head, target, j, P, silence)
         self.p, self.F = p, 2 * P
         self.power = Arithmetic(self.F, head.limits).power
         self.sums = [0, 0]
@@ -1600,9 +1619,14 @@ class Integral(Walk):
         """Add the leaf to both sums: |target - T| lies in [l, u] on it, so |target - T|^p lies in [l^p, u^p]."""
         P, F, p, levels = self.P, self.F, self.p, sum(level for _, _, _, level in box)
         sides = [(lo, hi) for lo, hi, _, _ in box]
+        inside = all(excludes(condition, sides, (1, 1)) for condition in self.conditions)
+        if mark in ORDERS:
+            for below, above in self.expanded(mark, box, tokens, centres):
+                self.sums[0] += (below << F - P) >> levels if inside else 0
+                self.sums[1] -= (-above << F - P) >> levels
+            return
         self.evaluator.run(sides)
         split = self.split(box) if mark == "*" else {}
-        inside = all(excludes(condition, sides, (1, 1)) for condition in self.conditions)
         weights = self.weights(centres, radii)
         for row, output in enumerate(self.outputs):
             key, alpha, (low, high) = split.get(output) or (None, (0, 0), self.evaluator.value(output))
@@ -1617,6 +1641,32 @@ class Integral(Walk):
                 above = -(-above * self.power(p - 1, two)[1] >> F)
             self.sums[0] += below >> levels if inside else 0
             self.sums[1] -= -above >> levels
+
+    def expanded(self, mark: str, box: Box, tokens: Tokens, centres: list[int]) -> Iterator[Interval]:
+        """Yield for each row bounds on the integral of |target - T|^p over the box, for a box of volume 1.
+
+        The mean of u^a over [-1, 1]^m is the product of the 1 / (a_k + 1) if all a_k are even, else 0. The models hold
+        on the outward box, larger by the factor `growth`: what is outside adds at most (growth - 1) sup |target - T|^p.
+        """
+        P, (models, enclosures, jets) = self.P, self.models(mark, box, tokens, centres)
+        growth = Fraction(1)
+        for (start, stop), (lo, hi, _, level) in zip(self.head.box, box, strict=True):
+            growth *= Fraction(hi - lo << level, 1 << P) / (stop - start)
+        dropped = self.head.tokens - len(tokens[0])
+        for f, (values, moved), (least, greatest) in zip(enclosures, self.values, self.spans, strict=True):
+            M0, N = self.fraction(models, f, [values[i] for i in tokens[0]], jets)
+            require(M0.low > 0, "leaf", "the box is too large for an expansion")
+            error = models.multiplied(N, models.reciprocal(M0))
+            silent = -(-dropped * (greatest - least) >> self.silence)  # W S, rounded up
+            error = models.bounded(error.coefs, error.rest + moved + silent)
+            if self.p % 2:
+                require(not error.low < 0 < error.high, "leaf", "the error may change its sign")
+                error = error if error.low >= 0 else models.call("neg", error)
+            power = models.powers(self.p, error)
+            means = [(n, prod(each.count(k) + 1 for k in {*each})) for n, each in enumerate(models.table.axes)]
+            even = [power.coefs[n] // share for n, share in means if share % 2]
+            outside = -((1 - growth) * power.high // 1)
+            yield max(0, sum(even) - power.rest - outside), -((-sum(even) - len(even) - power.rest) * growth // 1)
 
     def head_range(self, row: int, tokens: Tokens, weights: list[Interval]) -> Interval:
         """Enclose T over the box: T', a mean of the active values, and the dropped tokens, which move it by W S.
