@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from attncert.certificates.claim import Indicator, LpError, SupError, error_claim, parse_indicator, parse_tolerance
-from attncert.certificates.condition import Condition, parse_condition
+from attncert.certificates.condition import Condition, parse_condition, require_points
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
@@ -131,7 +131,10 @@ def verify(
 
     budget: seconds after which the answer is `undecided`, with the best bounds; none means no limit. jobs: threads.
     An interrupt (KeyboardInterrupt) during the search also ends it as `undecided`.
+
+    Raises InvalidDomain when the conditions of the domain are proved to leave nothing of it.
     """
+    require_points(certificate.statement.conditions, certificate.statement.domain)
     return _verify(certificate, deadline=Deadline.after(budget), jobs=jobs, check=check, progress=progress)
 
 
@@ -200,6 +203,7 @@ def bound(
         raise InputError("the gap must lie between 1e-9 and 1e6")
     started = time.monotonic()
     statement, deadline = certificate.statement, Deadline.after(budget)
+    require_points(statement.conditions, statement.domain)
     found = enclose_error(statement, asked, deadline=deadline, jobs=jobs, progress=progress)
     notes = dict(certificate.notes)
     upper = witness = None

@@ -10,9 +10,11 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from attncert.certificates.domain import Box
 from attncert.certificates.enclosure import enclose
 from attncert.certificates.errors import InvalidDomain, InvalidTarget, UndefinedTarget
 from attncert.certificates.evaluate import evaluate_float, evaluate_mp
+from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.target import InputSpace, Target, parse_target
 
 FloatArray = npt.NDArray[np.float64]
@@ -65,3 +67,26 @@ def satisfied(conditions: Sequence[Condition], point: Sequence[Fraction]) -> boo
         return all(evaluate_mp(condition.indicator, point, 200)[0] == 1 for condition in conditions)
     except UndefinedTarget:
         return False
+
+
+def require_points(conditions: Sequence[Condition], box: Box, most: int = 4096) -> None:
+    """Raise InvalidDomain when the conditions are proved to leave nothing of the box, by halving at most `most` boxes.
+
+    Halved ends are rounded, but meet: every point of the box lies in some part.
+    """
+    if not conditions:
+        return
+    lo = np.array([[float_down(lo) for lo, _ in box.sides]])
+    hi = np.array([[float_up(hi) for _, hi in box.sides]])
+    while 0 < len(lo) <= most:
+        inside, outside = classify(conditions, lo, hi)
+        if inside.any():
+            return
+        lo, hi = lo[~outside], hi[~outside]
+        if not len(lo):
+            raise InvalidDomain("the conditions leave nothing of the domain")
+        axis, rows = np.argmax(hi - lo, axis=1), np.arange(len(lo))
+        middle = 0.5 * lo[rows, axis] + 0.5 * hi[rows, axis]
+        lower, upper = hi.copy(), lo.copy()
+        lower[rows, axis], upper[rows, axis] = middle, middle
+        lo, hi = np.concatenate([lo, upper]), np.concatenate([lower, hi])

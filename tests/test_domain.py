@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attncert.certificates.condition import parse_condition, require_points
 from attncert.certificates.domain import Box, box_from_json, parse_box
 from attncert.certificates.errors import InvalidDomain
+from attncert.certificates.target import InputSpace
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,17 @@ def test_membership_is_exact():
 def test_bad_json_domains_are_refused(value):
     with pytest.raises(InvalidDomain):
         box_from_json(value)
+
+
+@pytest.mark.parametrize(
+    "conditions", [["x0 > 2"], ["x0 + x1 < -1"], ["x0 < 1/3", "x0 > 1/2"], ["x0**2 + x1**2 > 5/2"]]
+)
+def test_conditions_that_leave_nothing_are_refused(conditions: list[str]) -> None:
+    box = parse_box("[0,1]^2")
+    with pytest.raises(InvalidDomain, match="leave nothing"):
+        require_points([parse_condition(line, InputSpace((2, 1))) for line in conditions], box)
+
+
+@pytest.mark.parametrize("conditions", [[], ["x0 >= 1"], ["x0 <= x1", "x0 >= x1"], ["x0*x1 > 0.999"]])
+def test_conditions_that_leave_something_are_kept(conditions: list[str]) -> None:
+    require_points([parse_condition(line, InputSpace((2, 1))) for line in conditions], parse_box("[0,1]^2"))
