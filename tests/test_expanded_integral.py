@@ -1,0 +1,380 @@
+"""Taylor leaves of integrals: the kernel and the search against exact means of polynomials, Arb, and quadrature."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from functools import lru_cache
+from itertools import product
+from typing import Any
+
+import flint
+import mpmath
+import pytest
+from balls import exact_entry, exact_weights, rational, values_of
+from flint import arb, fmpq
+from heads import Number, json_of, statement_of
+
+from attncert.certificates.claim import LpError
+from attncert.certificates.domain import Box
+from attncert.certificates.statement import Statement
+from attncert.certificates.taylor import multi_indices
+from attncert.verifier import kernel
+from attncert.verifier.reduction import ReducedHead, reduce_head
+
+POWERS = [Fraction(p) for p in ("1", "2", "3", "4", "5/2", "7")]
+WHOLE = [Fraction(p) for p in (1, 2, 3, 4, 7)]
+SIDES = [("0", "1"), ("1/3", "2/3"), ("-1/7", "3/10"), ("-1", "1"), ("99.9", "100.1"), ("0", "1e-3")]
+LIMITS = kernel.Limits()
+Poly = dict[tuple[int, ...], Fraction]
+"""Coefficients by exponents."""
+
+
+@pytest.fixture(autouse=True)
+def arb_precision() -> Iterator[None]:
+    old = flint.ctx.prec
+    flint.ctx.prec = 300
+    yield
+    flint.ctx.prec = old
+
+
+def lp_statement(
+    target: str,
+    domain: str,
+    keys: Sequence[Sequence[Number]],
+    biases: Sequence[Number],
+    values: Sequence[Sequence[Number]],
+    p: Fraction,
+    conditions: Sequence[str] = (),
+    tolerance: Number = 1,
+) -> Statement:
+    statement = statement_of(target, domain, keys, biases, values, 1, None, conditions)
+    return in_norm(statement, p, tolerance)
+
+
+def in_norm(statement: Statement, p: Fraction, tolerance: Number = 1) -> Statement:
+    return replace(statement, claim=LpError(tolerance=Fraction(tolerance), power=p), spelling=None)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Polynomials, exactly
+
+
+def times(a: Poly, b: Poly) -> Poly:
+    result: Poly = {}
+    for (x, c), (y, d) in product(a.items(), b.items()):
+        z = tuple(i + j for i, j in zip(x, y, strict=True))
+        result[z] = result.get(z, Fraction(0)) + c * d
+    return result
+
+
+def plus(a: Poly, number: Fraction) -> Poly:
+    zero = (0,) * len(next(iter(a)))
+    return {**a, zero: a.get(zero, Fraction(0)) + number}
+
+
+def power(a: Poly, n: int) -> Poly:
+    result: Poly = {(0,) * len(next(iter(a))): Fraction(1)}
+    for _ in range(n):
+        result = times(result, a)
+    return result
+
+
+def mean(a: Poly, sides: Sequence[tuple[Fraction, Fraction]]) -> Fraction:
+    """The mean over a box."""
+    total = Fraction(0)
+    for exponents, c in a.items():
+        for (lo, hi), n in zip(sides, exponents, strict=True):
+            c *= (hi ** (n + 1) - lo ** (n + 1)) / ((n + 1) * (hi - lo))
+        total += c
+    return total
+
+
+def reach(a: Poly) -> Fraction:
+    """The sum of the absolute coefficients, but the constant one."""
+    return sum((abs(c) for exponents, c in a.items() if any(exponents)), Fraction(0))
+
+
+def random_poly(rnd: random.Random, m: int, K: int, size: int, clear: bool) -> Poly:
+    """Integers up to a size, often of a low degree; where `clear`, the constant outweighs all others."""
+    shape, K = rnd.choice(["all", "even", "few"]), rnd.choice([K, rnd.randint(1, K), 1])
+    result: Poly = {}
+    for each in multi_indices(m, K):
+        if not any(each):
+            continue
+        if (shape == "even" and any(n % 2 for n in each)) or (shape == "few" and rnd.random() < 0.6):
+            continue
+        result[each] = Fraction(rnd.randint(-size, size))
+    zero = (0,) * m
+    result[zero] = Fraction(rnd.randint(-size, size))
+    if clear:
+        result[zero] = rnd.choice([-1, 1]) * (reach(result) * rnd.choice([1, 2, 200]) + rnd.randint(size // 4, size))
+    return result
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The kernel, told what the error is
+
+
+class Told(kernel.Integral):
+    """The head does not matter: f - T' = N is given, in units of 2^-P, with M0 = 1."""
+
+    poly: Poly
+    rest: int
+
+    def fraction(self, models: Any, f: Any, values: Any, jets: Any) -> Any:
+        axes = models.table.axes
+        m = len(models.free)
+        coefs = [int(self.poly.get(tuple(each.count(k) for k in range(m)), 0)) for each in axes]
+        return models.constant((1 << self.P, 1 << self.P)), models.bounded(coefs, self.rest)
+
+
+def told(
+    rnd: random.Random, m: int, p: Fraction, P: int, silence: int, tokens: int = 3
+) -> tuple[Told, kernel.Box, list[tuple[Fraction, Fraction]]]:
+    """A walk, a box of it, and where that lies in its outward box, which is [-1, 1]^m."""
+    sides = [rnd.choice(SIDES) for _ in range(m)]
+    domain = "x".join(f"[{lo},{hi}]" for lo, hi in sides)
+    statement = lp_statement("0", domain, [[0] * tokens] * m, [0] * tokens, [[0] * tokens], p)
+    document = json_of(statement, None)["statement"]
+    head = kernel.Head(document["attention"], document["domain"], kernel.Reader(LIMITS))
+    walk = Told(head, kernel.Target("0", head.inputs, LIMITS), 0, p, P, silence)
+    box = walk.root
+    for _ in range(rnd.choice([0, 1, 3, 6, 10])):
+        box = walk.halves(box, str(rnd.randrange(m)), 0)[rnd.randrange(2)]
+    inner = []
+    for (start, stop), (lo, hi, index, level) in zip(head.box, box, strict=True):
+        width = (stop - start) / 2**level
+        centre, radius = Fraction(lo + hi, 2 << P), Fraction(hi - lo, 2 << P)
+        a, b = start + width * index, start + width * (index + 1)
+        inner.append(((a - centre) / radius, (b - centre) / radius))
+    assert all(-1 <= a < b <= 1 for a, b in inner)
+    return walk, box, inner
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+@pytest.mark.parametrize("p", WHOLE, ids=str)
+def test_the_kernel_bounds_the_mean_of_every_error_that_a_model_allows(p: Fraction, m: int) -> None:
+    """All that is allowed: N and any constant up to the remainder, what values were rounded by, and the silent."""
+    rnd = random.Random(f"told {p} {m}")
+    positive = close = 0
+    for _ in range(60 if m == 1 else 20 if p < 4 else 10):
+        K = rnd.randint(1, {1: 8, 2: 5, 3: 3}[m] if p < 7 else 9 - 3 * m + m // 3)
+        P, silence = rnd.choice([8, 12, 20, 40, 64]), rnd.choice([1, 2, 3, 8, 20])
+        walk, box, inner = told(rnd, m, p, P, silence)
+        size = rnd.choice([3, 50, 1 << P, 1 << P + 6])
+        walk.poly = poly = random_poly(rnd, m, K, size, clear=bool(p % 2) or rnd.random() < 0.6)
+        walk.rest, moved, span = (
+            rnd.choice([0, 0, 2, size // 16]),
+            rnd.choice([0, 1, size // 16]),
+            rnd.choice([0, size // 4]),
+        )
+        walk.values, walk.spans = [([0, 0, 0], moved)], [(0, span)]
+        active = rnd.choice([1, 2, 3])
+        tokens = [numbers[:active] for numbers in walk.all]
+        slip = walk.rest + moved + Fraction((3 - active) * span, 2**silence)
+        mark = kernel.ORDERS[K - 1]
+        zero = (0,) * m
+        if p % 2 and abs(poly[zero]) < reach(poly) + slip + 3:
+            poly = walk.poly = plus(poly, Fraction((1 if poly[zero] > 0 else -1) * math.ceil(slip + 3)))
+        ((below, above),) = walk.expanded(mark, box, tokens, tokens[1])
+        unit = Fraction(1, 2**P)
+        sign = -1 if p % 2 and poly[zero] < 0 else 1
+        for s in (-1, 0, 1):
+            error = {each: sign * c * unit for each, c in plus(poly, s * slip).items()}
+            true = mean(power(error, int(p)), inner)
+            assert below * unit <= true <= above * unit, (s, K, P, silence)
+        positive += below > 0
+        close += above <= below * Fraction(11, 10) + 1
+    assert positive >= 2
+    assert close >= 1
+
+
+def test_the_kernel_bounds_the_mean_of_a_fractional_power() -> None:
+    rnd = random.Random("told 5/2")
+    positive = 0
+    for _ in range(24):
+        K, P, silence = rnd.randint(1, 8), rnd.choice([10, 20, 40, 64]), rnd.choice([1, 3, 20])
+        p = rnd.choice([Fraction(5, 2), Fraction(3, 2), Fraction(17, 7)])
+        walk, box, inner = told(rnd, 1, p, P, silence)
+        size = rnd.choice([50, 1 << P, 1 << P + 6])
+        walk.poly = random_poly(rnd, 1, K, size, clear=True)
+        walk.rest, moved, span = rnd.choice([0, 2, size // 16]), rnd.choice([0, 1, size // 16]), rnd.choice([0, size])
+        walk.values, walk.spans = [([0, 0, 0], moved)], [(0, span)]
+        tokens = [numbers[:2] for numbers in walk.all]
+        slip = walk.rest + moved + Fraction(span, 2**silence)
+        sign = -1 if walk.poly[0,] < 0 else 1
+        walk.poly = plus(walk.poly, Fraction(sign * math.ceil(slip + 3)))
+        ((below, above),) = walk.expanded(kernel.ORDERS[K - 1], box, tokens, tokens[1])
+        with mpmath.workdps(40):
+            for s in (-1, 0, 1):
+                numbers = [walk.poly.get((n,), Fraction(0)) for n in range(9)]
+                coefs = [mpf(sign * (c + (s * slip if n == 0 else 0)) / 2**P) for n, c in enumerate(numbers)]
+                true = mean_of_power(coefs, mpf(p), *map(mpf, inner[0]))
+                unit = mpmath.mpf(2) ** -P
+                assert below * unit <= true * (1 + mpmath.mpf("1e-15"))
+                assert true * (1 - mpmath.mpf("1e-15")) <= above * unit
+        positive += below > 0
+    assert positive >= 6
+
+
+def mean_of_power(coefs: Sequence[mpmath.mpf], p: mpmath.mpf, a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
+    return mpmath.quad(lambda u: sum(c * u**n for n, c in enumerate(coefs)) ** p, [a, b]) / (b - a)
+
+
+def mpf(x: Fraction) -> mpmath.mpf:
+    return mpmath.mpf(x.numerator) / x.denominator
+
+
+@pytest.mark.parametrize("p", ["1", "3", "5/2"])
+def test_the_kernel_refuses_an_error_that_may_change_its_sign(p: str) -> None:
+    rnd = random.Random(f"sign {p}")
+    for constant, rest, refused in ((11, 0, False), (-11, 0, False), (10, 1, True), (0, 0, True), (-10, 3, True)):
+        walk, box, _ = told(rnd, 1, Fraction(p), 40, 20)
+        walk.poly, walk.rest = {(0,): Fraction(constant << 30), (1,): Fraction(10 << 30)}, rest
+        if refused:
+            with pytest.raises(kernel.Rejected):
+                list(walk.expanded("C", box, walk.all, walk.all[1]))
+        else:
+            ((below, above),) = walk.expanded("C", box, walk.all, walk.all[1])
+            assert 0 <= below < above
+    walk, box, _ = told(rnd, 1, Fraction(2), 40, 20)
+    walk.poly, walk.rest = {(0,): Fraction(0), (1,): Fraction(1 << 40)}, 0
+    ((below, above),) = walk.expanded("C", box, walk.all, walk.all[1])
+    assert (1 << 40) * Fraction(33, 100) < below <= above < (1 << 40) * Fraction(34, 100)
+
+
+def test_an_expansion_needs_a_denominator_that_stays_positive() -> None:
+    statement = lp_statement("0", "[0,1]", [[0, 1, 7]], [0, 0, -3], [[0, 1, 2]], Fraction(2))
+    walk = walk_of(statement, 64, 40)
+    tokens, centres, _ = walk.without_silent(walk.root, walk.all)
+    with pytest.raises(kernel.Rejected, match="too large for an expansion"):
+        list(walk.expanded("A", walk.root, tokens, centres))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Random heads, against Arb
+
+
+def walk_of(statement: Statement, P: int, silence: int) -> kernel.Integral:
+    document = json_of(statement, None)["statement"]
+    head = kernel.Head(document["attention"], document["domain"], kernel.Reader(LIMITS))
+    head.conditions = [
+        kernel.Target(line, head.inputs, LIMITS, condition=True) for line in document["domain"].get("where", [])
+    ]
+    target = kernel.Target(document["target"], head.inputs, LIMITS)
+    assert isinstance(statement.claim, LpError)
+    return kernel.Integral(head, target, 0, statement.claim.power, P, silence)
+
+
+@lru_cache(maxsize=16)
+def gauss(n: int) -> list[tuple[fmpq, arb]]:
+    """Nodes in [-1, 1], rounded to rationals, and weights of the rule of Gauss."""
+    pairs = [arb.legendre_p_root(n, k, weight=True) for k in range(n)]
+    return [(fmpq(*rounded(node)), weight) for node, weight in pairs]
+
+
+def rounded(x: arb) -> tuple[int, int]:
+    return int((x.mid() * arb(2) ** 200).floor().unique_fmpz()), 1 << 200
+
+
+Sides = Sequence[tuple[Fraction, Fraction]]
+
+
+def mean_error(statement: Statement, heads: Sequence[ReducedHead], sides: Sides, n: int) -> list[arb]:
+    """For each entry of the first column the mean of |f - T|^p over a box, by Gauss's rule with n points an axis."""
+    assert isinstance(statement.claim, LpError)
+    p, head = statement.claim.power, heads[0]
+    tokens = range(head.tokens)
+    totals = [arb(0) for _ in head.values]
+    for nodes in product(gauss(n), repeat=len(sides)):
+        weight, x = arb(1), []
+        for (node, w), (lo, hi) in zip(nodes, sides, strict=True):
+            weight *= w / 2
+            x.append(rational((lo + hi) / 2) + rational((hi - lo) / 2) * node)
+        weights = exact_weights(head, tokens, x)
+        for r, value in enumerate(values_of(statement.target, x)):
+            error = abs(value - exact_entry(head, r, tokens, weights))
+            size = error ** int(p) if p.denominator == 1 else (error.log() * arb(rational(p))).exp()
+            totals[r] += weight * size
+    return totals
+
+
+TARGETS: dict[int, list[str]] = {
+    1: ["sin(2*x)", "exp(-x)*cos(3*x)", "atan(2*x - 1)", "x**3 - x/2", "sqrt(2 + x)", "1/(3 + sin(4*x))", "tanh(x)"],
+    2: ["sin(x0)*x1", "exp(-(x0**2 + x1**2)/2)", "x0*x1 - 1/5", "cos(x0 + 2*x1)", "[x0 - x1, x0*x1 + 3]"],
+    3: ["x0*x1 - x2", "sin(x0 + x1)*x2", "exp(x0 - x1)/(2 + x2**2)"],
+}
+DOMAINS = [("1/3", "2/3"), ("0", "1"), ("-1/7", "3/10"), ("-1", "1"), ("1/10", "1/5")]
+
+
+def random_head(
+    rnd: random.Random, m: int, p: Fraction, beta: float, size: Fraction, conditions: Sequence[str] = ()
+) -> Statement:
+    """A random target and head in units of a size; some tokens are far below all others."""
+    n = rnd.randint(1, 5)
+    domain = "x".join("[{},{}]".format(*rnd.choice(DOMAINS)) for _ in range(m))
+    target = rnd.choice(TARGETS[m])
+    outputs = target.count(",") + 1
+    lift = rnd.choice([0, 0, 4])
+    parts = target.strip("[]").split(",")
+    text = ", ".join(f"{size}*({part} + {lift})" for part in parts)
+    keys = [[Fraction(rnd.gauss(0, beta)) / 3 for _ in range(n)] for _ in range(m)]
+    biases = [Fraction(rnd.gauss(0, 1)) / 3 - rnd.choice([0, 0, 0, 3, 8, 30]) for _ in range(n)]
+    values = [[Fraction(rnd.gauss(0, 1)) / 3 * size for _ in range(n)] for _ in range(outputs)]
+    return lp_statement(f"[{text}]" if outputs > 1 else text, domain, keys, biases, values, p, conditions)
+
+
+def sides_of(box: kernel.Box, domain: Box) -> list[tuple[Fraction, Fraction]]:
+    """A box exactly, by its place."""
+    result = []
+    for (_, _, index, level), (start, stop) in zip(box, domain.sides, strict=True):
+        width = (stop - start) / 2**level
+        result.append((start + width * index, start + width * (index + 1)))
+    return result
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_kernel_bounds_the_integrals_of_random_heads(seed: int) -> None:
+    kernel_against_arb(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(60, 600))
+def test_the_kernel_bounds_the_integrals_of_more_random_heads(seed: int) -> None:
+    kernel_against_arb(seed)
+
+
+def kernel_against_arb(seed: int) -> None:
+    rnd = random.Random(f"kernel {seed}")
+    m, p = rnd.choice([1, 1, 2, 2, 3]), POWERS[seed % len(POWERS)]
+    size = Fraction(10) ** rnd.choice([0, 0, 0, -3, 4, 20])
+    statement = random_head(rnd, m, p, rnd.choice([0.1, 1, 4]), size)
+    silence = rnd.choice([2, 5, 10, 40])
+    bits = math.ceil(max(0, -math.log2(size)) * float(p)) + rnd.choice([16, 24, 40, 64, 120])
+    walk = walk_of(statement, bits, silence)
+    heads = reduce_head(statement.attention)
+    for _ in range(3 if m < 3 else 1):
+        box, tokens = walk.root, walk.all
+        for _ in range(rnd.choice([m, 2 * m, 4 * m, 10 * m])):
+            tokens = walk.without_silent(box, tokens)[0]
+            box = walk.halves(box, str(rnd.randrange(m)), 0)[rnd.randrange(2)]
+        tokens, centres, _ = walk.without_silent(box, tokens)
+        mark = kernel.ORDERS[rnd.randint(1, {1: 8, 2: 5, 3: 3}[m]) - 1]
+        try:
+            bounds = list(walk.expanded(mark, box, tokens, centres))
+        except kernel.Rejected:
+            continue
+        sides = sides_of(box, statement.domain)
+        n = {1: 24, 2: 10, 3: 6}[m]
+        true, rough = [mean_error(statement, heads, sides, k) for k in (n, n - 2)]
+        for (below, above), a, b in zip(bounds, true, rough, strict=True):
+            slip = 4 * abs(a - b)
+            if not slip < a * arb("1e-6"):  # the rule is too rough
+                continue
+            unit = arb(2) ** -bits
+            assert not below * unit > a + slip
+            assert not above * unit < a - slip
