@@ -111,8 +111,9 @@ class Interval:
         """Hull of the products of the ends, rounded outward."""
         a, b = (other, self) if self.single() is None else (self, other)
         if factor := a.single():
-            products = (b.ends if factor > 0 else b.ends[::-1]) * factor
-            exact = True if _is_power_of_two(factor) else _short(b.ends, 2) & _short(a.ends, 2)
+            factors = b.ends if factor > 0 else b.ends[::-1]
+            exact = True if _is_power_of_two(factor) else _short(factors, 2) & _short(a.ends, 2)
+            products = factors * factor
             return Interval(_rounded_product(products, exact, a, b))
         short = _short(a.ends, 2) & _short(b.ends, 2)
         products = _hull(a.ends * b.ends, a.ends * b.ends[::-1])

@@ -11,7 +11,7 @@ import flint
 import numpy as np
 import pytest
 from flint import arb
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -259,6 +259,8 @@ def exact_range(values: list[Fraction], found: Interval) -> None:
 
 
 @settings(deadline=None)
+@example([-4348365715566819.0, 0.0], [-3.0, -3.0])
+@example([0.0, 4348365715566819.0], [-3.0, -3.0])
 @given(pairs, pairs)
 def test_arithmetic(x: list[float], y: list[float]) -> None:
     with iv.quiet():
