@@ -1651,7 +1651,7 @@ class Integral(Expansion):
         P, (models, enclosures, jets) = self.P, self.models(mark, box, tokens, centres)
         growth = Fraction(1)
         for (start, stop), (lo, hi, _, level) in zip(self.head.box, box, strict=True):
-            growth *= Fraction(hi - lo << level, 1 << P) / (stop - start)
+            growth *= Fraction(Fraction(hi - lo << level, 1 << P), stop - start)
         dropped = self.head.tokens - len(tokens[0])
         for f, (values, moved), (least, greatest) in zip(enclosures, self.values, self.spans, strict=True):
             M0, N = self.fraction(models, f, [values[i] for i in tokens[0]], jets)
