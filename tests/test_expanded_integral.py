@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -13,16 +13,26 @@ from typing import Any
 
 import flint
 import mpmath
+import numpy as np
 import pytest
-from balls import exact_entry, exact_weights, rational, values_of
+from balls import exact_entry, exact_weights, fraction, rational, values_of
 from flint import arb, fmpq
-from heads import Number, json_of, statement_of
+from heads import Number, bytes_of, json_of, kernel_says, statement_of
 
+from attncert import Certificate, bound
 from attncert.certificates.claim import LpError
 from attncert.certificates.domain import Box
+from attncert.certificates.evaluate import evaluate_float
+from attncert.certificates.evidence import Integral
+from attncert.certificates.matrix import row_entry
 from attncert.certificates.statement import Statement
-from attncert.certificates.taylor import multi_indices
+from attncert.certificates.taylor import Model, multi_indices
 from attncert.verifier import kernel
+from attncert.verifier.boxes import Block, select
+from attncert.verifier.integral import IntegralSearch
+from attncert.verifier.jensen import power_mean
+from attncert.verifier.outcome import columns_of
+from attncert.verifier.prove import verify
 from attncert.verifier.reduction import ReducedHead, reduce_head
 
 POWERS = [Fraction(p) for p in ("1", "2", "3", "4", "5/2", "7")]
@@ -378,3 +388,297 @@ def kernel_against_arb(seed: int) -> None:
             unit = arb(2) ** -bits
             assert not below * unit > a + slip
             assert not above * unit < a - slip
+
+
+def test_nothing_is_known_to_lie_inside_where_a_condition_cuts_the_box() -> None:
+    head = ([[0, 1], [1, 0]], [0, 0], [["1/3", 2]])
+    cuts = ["x0 + x1 <= 3/2"]
+    statement = lp_statement("x0*x1 + 4", "[0,1]^2", *head, Fraction(2), cuts)
+    whole = lp_statement("x0*x1 + 4", "[0,1]^2", *head, Fraction(2))
+    both = [walk_of(each, 64, 40) for each in (statement, whole)]
+    for walk in both:
+        assert walk.check("01DD1DD") == 4
+    assert 0 < both[0].sums[0] < both[1].sums[0]
+    assert both[0].sums[1] == both[1].sums[1]
+    one = [walk_of(each, 64, 40) for each in (statement, whole)]
+    for walk in one:
+        walk.check("D")
+    assert one[0].sums[0] == 0 < one[1].sums[0]
+    with pytest.raises(kernel.Rejected):
+        walk_of(statement, 64, 40).check("-")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The search in float64
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+@pytest.mark.parametrize("p", WHOLE, ids=str)
+def test_the_mean_of_a_power_holds_for_every_error_that_a_model_allows(p: Fraction, m: int) -> None:
+    rnd = random.Random(f"mean {p} {m}")
+    close = 0
+    for _ in range(40 if m == 1 else 12):
+        K = rnd.randint(1, {1: 8, 2: 4, 3: 3}[m] if p < 7 else 3)
+        unit = 2.0 ** rnd.choice([0, 0, 30, -30, -90])
+        poly = random_poly(rnd, m, K, 1 << 20, clear=bool(p % 2) or rnd.random() < 0.6)
+        rest = rnd.choice([0.0, 0.0, 1000.0])
+        zero = (0,) * m
+        poly = plus(poly, Fraction((1 if poly[zero] > 0 else -1) * 2000))
+        indices = multi_indices(m, K)
+        coefficients = np.array([[float(poly.get(each, 0)) * unit] for each in indices])
+        low, high = power_mean(Model(coefficients, np.array([rest * unit]), m, K, K), float(p))
+        sign = -1 if p % 2 and poly[zero] < 0 else 1
+        for s in (-1, 0, 1):
+            shifted = plus(poly, s * Fraction(rest))
+            error = {each: sign * c * Fraction(unit) for each, c in shifted.items()}
+            true = mean(power(error, int(p)), [(Fraction(-1), Fraction(1))] * m)
+            assert Fraction(low[0]) <= true <= Fraction(high[0])
+        close += high[0] <= 1.01 * low[0]
+    assert close >= 1
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0, 2.5])
+def test_there_is_no_mean_of_an_odd_power_where_the_sign_is_open(p: float) -> None:
+    coefficients = np.array([[10.0, -10.0, 11.0, 9.0, 0.0], [9.0, 9.0, 9.0, 9.0, 1.0]])
+    low, high = power_mean(Model(coefficients, np.array([0.5, 0.5, 0.5, 0.5, 0.0]), 1, 4, 1), p)
+    assert np.isfinite(low).tolist() == np.isfinite(high).tolist() == [True, True, True, False, False]
+    low, high = power_mean(Model(coefficients, np.array([0.5, 0.5, 0.5, 0.5, math.nan]), 1, 4, 1), p)
+    assert np.isfinite(high).tolist() == [True, True, True, False, False]
+
+
+class Recording(IntegralSearch):
+    """Keeps what the expansion says of each box, better than the enclosures or not."""
+
+    def _expanded(self, block: Block, live: Any, *rest: Any) -> Any:
+        lower, upper = super()._expanded(block, live, *rest)
+        self.record = (live, lower, upper)
+        return lower, upper
+
+
+def search_of(statement: Statement, scale: float, silence: int) -> Recording:
+    (column,) = columns_of(statement)
+    assert isinstance(statement.claim, LpError)
+    return Recording(
+        statement.target,
+        column.entries,
+        column.head,
+        statement.domain,
+        power=statement.claim.power,
+        scale=scale,
+        silence=silence,
+        conditions=statement.conditions,
+    )
+
+
+def search_against_arb(seed: int) -> tuple[int, int]:
+    """Go down to random boxes; return how many were expanded, and how many closely."""
+    rnd = random.Random(f"search {seed}")
+    m, p = rnd.choice([1, 1, 2, 2, 3]), POWERS[seed % len(POWERS)]
+    size = Fraction(10) ** rnd.choice([0, 0, 0, -3, 4, 20, -20])
+    statement = random_head(rnd, m, p, rnd.choice([0.1, 1, 4, 30]), size)
+    heads, made, close = reduce_head(statement.attention), 0, 0
+    scale = float(size) * rnd.choice([1.0, 0.37, 100.0])
+    search = search_of(statement, scale, rnd.choice([2, 5, 10, 40]))
+    search.order = rnd.choice([search.order, rnd.randint(1, {1: 8, 2: 5, 3: 4}[m])])
+    levels = rnd.choice([2 * m, 4 * m, 10 * m, 44 * m])
+    block = search.root()
+    for step in range(levels):
+        split = np.array([step % m], np.int8)
+        block = search._bounded(block).block
+        block = select(search.children(block, split, search.tree), np.array([rnd.randrange(2)]))
+        if step < levels - 4:
+            continue
+        search.record = np.zeros(0), np.zeros(0), np.zeros(0)
+        leaves = search._bounded(block)
+        _, lower, upper = search.record
+        sides = [
+            (lo + (hi - lo) * Fraction(int(i), 2 ** int(n)), lo + (hi - lo) * Fraction(int(i) + 1, 2 ** int(n)))
+            for (lo, hi), i, n in zip(statement.domain.sides, block.index[0], block.level[0], strict=True)
+        ]
+        n = {1: 24, 2: 10, 3: 6}[m]
+        a, b = [sum(mean_error(statement, heads, sides, k), arb(0)) for k in (n, n - 2)]
+        slip = 4 * abs(a - b)
+        if not slip < a * arb("1e-6"):
+            continue
+        unit = arb(1)
+        for lo, hi in sides:
+            unit *= rational(hi - lo)
+        unit /= (
+            arb(fraction(scale)) ** int(p) if p.denominator == 1 else (arb(fraction(scale)).log() * rational(p)).exp()
+        )
+        a, slip = a * unit, slip * unit
+        for low, high in [(lower, upper), (leaves.lower, leaves.upper)]:
+            for x in low.tolist():
+                assert not arb(x) > a + slip
+            for x in high.tolist():
+                assert not arb(x) < a - slip
+        made += int(np.isfinite(upper).sum())
+        close += int((upper <= 1.001 * lower).sum())
+    return made, close
+
+
+def test_the_search_bounds_the_integrals_of_random_heads() -> None:
+    counts = [search_against_arb(seed) for seed in range(60)]
+    assert sum(made for made, _ in counts) >= 100
+    assert sum(close for _, close in counts) >= 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(60, 1000, 20))
+def test_the_search_bounds_the_integrals_of_more_random_heads(first: int) -> None:
+    for seed in range(first, first + 20):
+        search_against_arb(seed)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whole searches, against quadrature
+
+LINES = [
+    ("sin(2*pi*x)", []),
+    ("exp(-x)*cos(3*x)", []),
+    ("abs(x - 1/2)", ["1/2"]),
+    ("where(x < 2/5, x, 1 - x**2)", ["2/5"]),
+    ("atan(5*x - 2)", []),
+    ("x**3 - x/2", []),
+    ("sqrt(1 + x**2)", []),
+    ("erf(3*x - 1)", []),
+    ("1/(2 + sin(9*x))", []),
+    ("sign(x - 0.55) + x", ["0.55"]),
+]
+PLANES = ["sin(3*x0)*x1", "exp(-(x0**2 + x1**2))", "x0*x1 - 1/5", "cos(x0 + 2*x1)", "[x0 - x1, x0*x1/2]"]
+
+
+def error_function(statement: Statement, column: int = 0) -> Callable[[Any], Any]:
+    """The errors f - T in float64 at points (n, m), for all entries of a column."""
+    head = reduce_head(statement.attention)[column]
+    keys, biases, values = [
+        np.array([[float(row_entry(row, i)) for i in range(head.tokens)] for row in rows])
+        for rows in (head.keys, [head.biases], head.values)
+    ]
+
+    def function(x: Any) -> Any:
+        scores = x @ keys + biases
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return evaluate_float(statement.target, x) - weights @ values.T / weights.sum(axis=1, keepdims=True)
+
+    return function
+
+
+def pieces(lo: float, hi: float, breaks: Sequence[float], count: int, n: int) -> tuple[Any, Any]:
+    """Nodes and weights of a compound rule of Gauss whose pieces end at the breaks."""
+    ends = np.array(sorted({*np.linspace(lo, hi, count + 1).tolist(), *(b for b in breaks if lo < b < hi)}))
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    half = np.diff(ends) / 2
+    return ((ends[:-1] + half)[:, None] + half[:, None] * nodes).ravel(), (half[:, None] * weights).ravel()
+
+
+def norm_on_a_line(statement: Statement, breaks: Sequence[str]) -> float:
+    """The norm to a relative 1e-9 or so: the pieces end where the error changes its sign."""
+    assert isinstance(statement.claim, LpError)
+    p, ((start, stop),) = float(statement.claim.power), statement.domain.sides
+    f, lo, hi = error_function(statement), float(start), float(stop)
+    x = np.linspace(lo, hi, 6001)
+    y = f(x[:, None])[:, 0]
+    places = np.flatnonzero(y[:-1] * y[1:] < 0)
+    left, right, sign = x[places], x[places + 1], np.sign(y[places])
+    for _ in range(60):
+        middle = 0.5 * (left + right)
+        same = np.sign(f(middle[:, None])[:, 0]) == sign if len(places) else np.zeros(0, bool)
+        left, right = np.where(same, middle, left), np.where(same, right, middle)
+    nodes, weights = pieces(lo, hi, [*left.tolist(), *(float(Fraction(b)) for b in breaks)], 96, 16)
+    errors = np.abs(f(nodes[:, None])).sum(axis=1)
+    largest = errors.max()
+    return float(largest * (weights @ (errors / largest) ** p) ** (1 / p))
+
+
+def norm_on_a_plane(statement: Statement) -> float:
+    assert isinstance(statement.claim, LpError)
+    p, f = float(statement.claim.power), error_function(statement)
+    (x, v), (y, w) = [pieces(float(lo), float(hi), [], 48, 8) for lo, hi in statement.domain.sides]
+    total = 0.0
+    for part in np.array_split(np.arange(len(x)), 16):
+        points = np.stack(np.meshgrid(x[part], y, indexing="ij"), axis=-1).reshape(-1, 2)
+        total += float((np.abs(f(points)) ** p).sum(axis=1) @ np.outer(v[part], w).ravel())
+    return total ** (1 / p)
+
+
+def random_claim(rnd: random.Random, m: int) -> tuple[Statement, float, float]:
+    """A statement about a norm, the norm by quadrature, and how far that may be off."""
+    p, n = rnd.choice(POWERS), rnd.randint(1, 7)
+    target, breaks = rnd.choice(LINES) if m == 1 else (rnd.choice(PLANES), [])
+    lo, hi = rnd.choice([("0", "1"), ("1/3", "2/3"), ("0.1", "0.9"), ("0", "3/2")])
+    beta = 10 ** rnd.uniform(-1, 2 if m == 1 else 1)
+    keys = [[Fraction(rnd.gauss(0, beta)) / 3 for _ in range(n)] for _ in range(m)]
+    biases = [Fraction(rnd.gauss(0, beta / 3)) / 3 - rnd.choice([0, 0, 0, 20, 60]) for _ in range(n)]
+    offset = rnd.choice([0, 0, 3])
+    values = [[offset + Fraction(rnd.gauss(0, 1)) / 3 for _ in range(n)] for _ in range(1 + target.startswith("["))]
+    statement = lp_statement(target, "x".join([f"[{lo},{hi}]"] * m), keys, biases, values, p)
+    norm = norm_on_a_line(statement, breaks) if m == 1 else norm_on_a_plane(statement)
+    slip = 1e-9
+    if m == 2 and p % 2 and len(np.unique(np.sign(error_function(statement)(grid_of(statement))))) > 1:
+        slip = {Fraction(1): 1e-3, Fraction(5, 2): 1e-6}.get(p, 1e-6)
+    return statement, norm, slip
+
+
+def grid_of(statement: Statement) -> Any:
+    axes = [np.linspace(float(lo), float(hi), 60) for lo, hi in statement.domain.sides]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def decided(seed: int, m: int) -> None:
+    """The kernel accepts what is found about a norm and about claims near it; and no false bound on the same tree."""
+    rnd = random.Random(f"decided {seed} {m}")
+    statement, norm, slip = random_claim(rnd, m)
+    gap = rnd.choice(["0.1", "0.01", "0.0001"] if m == 1 else ["0.3", "0.1", "0.05"])
+    found = bound(Certificate(statement, None, {}), gap=gap)
+    assert found.verdict == "proved", found.detail
+    assert found.certificate is not None
+    evidence = found.certificate.evidence
+    assert isinstance(evidence, Integral)
+    assert float(evidence.lower) <= norm * (1 + slip)
+    assert norm * (1 - slip) <= float(evidence.upper)
+    false_bounds(statement, evidence, norm, slip)
+
+    assert isinstance(statement.claim, LpError)
+    tolerance = Fraction(norm * rnd.choice([0.5, 0.8, 0.95, 1.05, 1.25, 2.0]))
+    claim = in_norm(statement, statement.claim.power, tolerance)
+    outcome = verify(claim)
+    expected = ("verified", "proved") if tolerance > norm else ("refuted", "refuted")
+    assert (outcome.verdict, kernel_says(bytes_of(claim, outcome.evidence))) == expected
+    assert outcome.error_lower <= norm * (1 + slip)
+    assert norm * (1 - slip) <= outcome.error_upper
+    assert isinstance(outcome.evidence, Integral)
+    false_bounds(statement, outcome.evidence, norm, slip)
+
+
+def false_bounds(statement: Statement, evidence: Integral, norm: float, slip: float) -> None:
+    """Ends on the wrong side of the norm are rejected, whatever tolerance they are to decide."""
+    assert isinstance(statement.claim, LpError)
+    p, part = statement.claim.power, max(1e-6, 10 * slip)
+    high, low = Fraction(norm * (1 - part)), Fraction(norm * (1 + part))
+    too_low = replace(evidence, lower=min(evidence.lower, high), upper=high)
+    assert kernel_says(bytes_of(in_norm(statement, p, high), too_low)) == "leaf"
+    too_high = replace(evidence, lower=low, upper=max(evidence.upper, low))
+    assert kernel_says(bytes_of(in_norm(statement, p, low * (1 - Fraction(1, 10**9))), too_high)) == "leaf"
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_norms_on_a_line_are_decided(seed: int) -> None:
+    decided(seed, 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_norms_on_a_plane_are_decided(seed: int) -> None:
+    decided(seed, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40, 240))
+def test_more_norms_on_a_line_are_decided(seed: int) -> None:
+    decided(seed, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6, 60))
+def test_more_norms_on_a_plane_are_decided(seed: int) -> None:
+    decided(seed, 2)
