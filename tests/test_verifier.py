@@ -627,7 +627,9 @@ def test_the_tree_does_not_depend_on_blocks_or_jobs(
     statement: Statement, entries: int, jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = verify(statement)
-    monkeypatch.setattr(paving, "BLOCK_ENTRIES", entries)
+    monkeypatch.setattr(paving, "ROUND_BYTES", 100 * entries)
+    monkeypatch.setattr(paving, "WORK_BYTES", 1000 * entries)
+    monkeypatch.setattr(paving, "LEAST_WORK", 1)
     other = verify(statement, jobs=jobs)
     assert usual.verdict == "verified"
     assert other.evidence == usual.evidence
@@ -754,7 +756,7 @@ class Tracer:
 
 def test_an_interrupt_at_any_line_leaves_true_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C may come anywhere: at whichever line of the search it comes, no box may be forgotten."""
-    monkeypatch.setattr(paving, "BLOCK_ENTRIES", 100)
+    monkeypatch.setattr(paving, "ROUND_BYTES", 1 << 13)
     statement = with_tolerance(HIDDEN, "0.04")
     whole = Tracer()
     complete = whole.verify(statement)

@@ -32,6 +32,9 @@ EXP_ERROR = 2.0**-49
 """Relative error allowed to numpy's exp: 16 units in the last place, where good libraries stay below 2."""
 
 
+FIELDS = ("node", "index", "level", "dropped", "counts", "tokens")
+
+
 @dataclass(frozen=True)
 class Block:
     """Boxes with their active tokens: node (B,), index and level (B, m), dropped (B,), counts (B,), tokens (sum,).
@@ -45,6 +48,28 @@ class Block:
     dropped: IntArray
     counts: IntArray
     tokens: npt.NDArray[np.int32]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        return sum(int(getattr(self, name).nbytes) for name in FIELDS)
+
+    def cut(self, costs: IntArray, most: int) -> list[Block]:
+        """Blocks of successive boxes whose costs, (B,), add up to at most `most` in each, but of at least one box."""
+        ends = np.cumsum(costs)
+        if not len(ends) or ends[-1] <= most:
+            return [self]
+        blocks, start = [], 0
+        while start < len(ends):
+            spent = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(np.searchsorted(ends, spent + most, side="right")))
+            blocks.append(self.piece(start, stop).copied())
+            start = stop
+        return blocks
+
+    def copied(self) -> Block:
+        """The same boxes in arrays of their own, so that a piece does not keep the whole in memory."""
+        return Block(*(getattr(self, name).copy() for name in FIELDS))
 
     def piece(self, start: int, stop: int) -> Block:
         """The boxes start, ..., stop - 1."""
@@ -64,17 +89,21 @@ class Block:
         """One block with the boxes of all."""
         if len(blocks) == 1:
             return blocks[0]
-        fields = ("node", "index", "level", "dropped", "counts", "tokens")
-        return Block(*(np.concatenate([getattr(block, name) for block in blocks]) for name in fields))
+        return Block(*(np.concatenate([getattr(block, name) for block in blocks]) for name in FIELDS))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a search has come: the proved part of the domain's volume, the boxes examined, the tokens."""
+    """How far a search has come: the proved part of the domain's volume, the boxes examined, the tokens.
+
+    In the sup norm also the largest error seen so far, a float64 estimate, and the bound that is being proved.
+    """
 
     fraction: float
     boxes: int
     tokens: int
+    worst: float | None = None
+    bound: float | None = None
 
 
 class Grid:

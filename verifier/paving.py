@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -31,6 +31,7 @@ from attncert.certificates.target import Target
 from attncert.certificates.taylor import models
 from attncert.verifier.boxes import (
     EXP_ERROR,
+    MAX_LEVEL,
     Block,
     BoolArray,
     BoxSearch,
@@ -39,17 +40,31 @@ from attncert.verifier.boxes import (
     Progress,
     select,
     select_entries,
-    similar,
     starts_of,
 )
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
 from attncert.verifier.jensen import holds, moments
-from attncert.verifier.tree import OUTSIDE, SplitTree, taylor
+from attncert.verifier.tree import OUTSIDE, PREORDER_BYTES, SplitTree, taylor
 
-__all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search"]
+__all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search", "State"]
 
-BLOCK_ENTRIES = 1 << 18
-"""Tokens times boxes that are bounded at once: enough to hide numpy's overhead, few enough to stay in cache."""
+ENGINE = 1
+"""Raised with every change to the course of a search: only a search of the same engine can be resumed."""
+
+ROUND_BYTES = 1 << 22
+"""Bytes of the boxes that one round takes from the stack. The order in which boxes are examined depends on it, and so
+does what an unfinished search has found; threads and memory change neither."""
+
+WORK_BYTES = 1 << 25
+"""Bytes of work arrays of the boxes that are bounded at once: enough to hide numpy's overhead, few enough to stay in
+cache."""
+
+LEAST_WORK = 1 << 21
+"""Blocks are not made smaller than this for the sake of more threads."""
+
+ROUND_COPIES = 5
+"""How often a round is held in memory beside its work arrays, at most: the boxes, those left, their children (twice as
+many), and those on their way into a journal."""
 
 STEEP = 16.0
 """Boxes over which scores vary by more than this are not worth an expansion."""
@@ -60,6 +75,9 @@ FIRST_ENTRIES = 1 << 14
 ORDERS = {1: 4, 2: 3, 3: 3}
 """Orders of the Taylor-Jensen rule by dimension."""
 
+Status = Literal["", "proved", "violated", "stopped", "stuck"]
+Cause = Literal["", "deadline", "boxes", "memory", "interrupt"]
+
 MARGIN = 2.0**-26
 """Relative part of the bound that is left to the checker, whose choices at ties may differ from those made here."""
 
@@ -69,12 +87,12 @@ class Search:
     """How a search for a paving ended.
 
     status: `proved`; `violated` (the head misses the target by more than the bound at `worst_point`, by a float64
-    estimate that is still to be proved); `stopped` (budget, number of boxes or an interrupt); `stuck` (a box at the
-    resolution limit stays unproved). `worst` is the largest error estimate seen at a point, `worst_point` that point,
-    exactly. `upper` bounds the error everywhere; it may be inf.
+    estimate that is still to be proved); `stopped` (for the `cause`); `stuck` (a box at the resolution limit stays
+    unproved). `worst` is the largest error estimate seen at a point, `worst_point` that point, exactly. `upper` bounds
+    the error everywhere; it may be inf.
     """
 
-    status: Literal["proved", "violated", "stopped", "stuck"]
+    status: Status
     tree: SplitTree
     boxes: int
     worst: float
@@ -83,6 +101,30 @@ class Search:
     upper: float
     stuck_at: tuple[tuple[float, float], ...] | None = None
     interrupted: bool = False
+    cause: Cause = ""
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the search was stopped from outside, and would go on."""
+        return self.cause in ("deadline", "memory", "interrupt")
+
+
+@dataclass(frozen=True)
+class State:
+    """A search between two rounds: the open boxes, those to be examined next at the end, and what was found so far."""
+
+    stack: tuple[Block, ...]
+    boxes: int
+    volume: float
+    worst: float
+    worst_point: tuple[float, ...] | None
+    worst_entry: int
+    stuck_at: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def known(self) -> int:
+        """The boxes examined and those open: a complete search examines at least as many."""
+        return self.boxes + sum(len(block.node) for block in self.stack)
 
 
 @dataclass(frozen=True)
@@ -133,55 +175,135 @@ class PavingSearch(BoxSearch):
         max_boxes: int | None = None,
         jobs: int = 1,
         progress: Callable[[Progress], None] | None = None,
+        memory: int | None = None,
+        begun: tuple[SplitTree, State] | None = None,
+        save: Callable[[SplitTree, State], None] | None = None,
     ) -> Search:
-        """Search until the paving is complete, a violation shows, or the budget ends.
+        """Search until the paving is complete, a violation shows, or time, boxes or memory end.
 
-        An interrupt (KeyboardInterrupt) ends the search like the deadline or a full number of boxes. The tree does not
-        depend on `jobs`, nor on how boxes are grouped into blocks.
+        An interrupt (KeyboardInterrupt) ends the search like the deadline. `memory` bounds the bytes of the open boxes,
+        the tree and the work arrays, as estimated by `work`. `begun` is a state to go on from, and `save` is given
+        every state. The answer does not depend on `jobs` or `memory` (if that suffices), nor on where it was resumed.
         """
-        tree = SplitTree()
-        stack = [self._first(tree)]
-        open_boxes = tuple(stack)
-        boxes, volume, upper = 0, 0.0, self.bound
-        worst, worst_point, worst_entry = 0.0, None, self.entries[0]
-        status: Literal["proved", "violated", "stopped", "stuck"] = "proved"
-        stuck_at, interrupted = None, False
+        tree, state = begun or self._begin()
+        status, cause = self._verdict(state, max_boxes)
+        hurried = False
         with ThreadPoolExecutor(jobs) as pool:
             try:
-                while stack:
-                    open_boxes = tuple(stack)  # an interrupt may strike between any two steps below
-                    running = _pop(stack, jobs)
-                    for block, found in zip(running, _map(pool, jobs, self.examine, running), strict=True):
-                        boxes += len(block.node)
-                        volume += found.proved_volume
-                        if found.worst > worst:
-                            worst, worst_point, worst_entry = found.worst, found.worst_point, found.worst_entry
-                        if len(found.outside):
-                            tree.mark(found.outside, OUTSIDE)
-                        if len(found.expanded):
-                            tree.mark(found.expanded, taylor(self.order))
-                        if len(found.rest.node):
-                            if found.axes.min() < 0:
-                                status, stuck_at = "stuck", self._first_stuck(found)
-                                stack.append(found.rest)
-                            else:
-                                stack.append(self.children(found.rest, found.axes, tree))
-                    if progress is not None:
-                        progress(Progress(volume, boxes, self.head.tokens))
-                    if worst > self.violation:
-                        status = "violated"
-                    elif status == "proved" and stack and (deadline.passed() or boxes >= (max_boxes or math.inf)):
-                        status = "stopped"
-                    open_boxes = tuple(stack)
-                    if status != "proved":
+                while not status:
+                    if hurried and deadline.passed():
+                        status, cause = "stopped", "deadline"
                         break
+                    stack, block = _pop(state.stack)
+                    pieces, threads = self._pieces(tree, state, block, jobs, memory)
+                    if not pieces:
+                        status, cause = "stopped", "memory"
+                        break
+                    found = _together(_map(pool, threads, self.examine, pieces))
+                    state = self._after(tree, replace(state, stack=stack), len(block.node), found)
+                    if save is not None:
+                        save(tree, state)
+                    if progress is not None:
+                        progress(Progress(state.volume, state.boxes, self.head.tokens, state.worst, self.bound))
+                    status, cause = self._verdict(state, max_boxes)
+                    hurried = True
             except KeyboardInterrupt:
-                status, interrupted = "stopped", True
-        if status in ("stopped", "stuck"):
-            upper = max([upper, *(self._crude_bound(block) for block in open_boxes)])
-        elif status == "violated":
-            upper = math.inf
-        return Search(status, tree, boxes, worst, worst_point, worst_entry, upper, stuck_at, interrupted)
+                status, cause = "stopped", "interrupt"
+        upper = self._upper(status, state)
+        worst = state.worst, state.worst_point, state.worst_entry
+        return Search(status, tree, state.boxes, *worst, upper, state.stuck_at, cause == "interrupt", cause)
+
+    def _begin(self) -> tuple[SplitTree, State]:
+        tree = SplitTree()
+        return tree, State((self._first(tree),), 0, 0.0, 0.0, None, self.entries[0])
+
+    def fits(self, tree: SplitTree, state: State) -> bool:
+        """Whether a state that was read from a file can be one of this search."""
+        m, n = self.head.keys.shape
+        return (
+            state.worst_entry in self.entries
+            and all(
+                block.index.shape[1] == m
+                and 0 <= block.tokens.min() <= block.tokens.max() < n
+                and 0 <= block.level.min() <= block.level.max() <= MAX_LEVEL
+                and bool(np.all(block.index >= 0) and np.all(block.index < np.left_shift(1, block.level)))
+                for block in state.stack
+            )
+            and all(step.axes is None or 0 <= step.axes.min() <= step.axes.max() < m for step in tree.steps)
+        )
+
+    def _verdict(self, state: State, max_boxes: int | None) -> tuple[Status, Cause]:
+        """How the search has ended, if it has: the same whether asked before or after it was resumed.
+
+        The number of boxes is too small exactly if a complete search examines more.
+        """
+        if state.worst > self.violation:
+            return "violated", ""
+        if state.stuck_at is not None:
+            return "stuck", ""
+        if not state.stack:
+            return "proved", ""
+        if state.boxes and max_boxes is not None and state.known > max_boxes:
+            return "stopped", "boxes"
+        return "", ""
+
+    def _after(self, tree: SplitTree, state: State, examined: int, found: Examined) -> State:
+        """The state after a round, with the tree grown."""
+        if len(found.outside):
+            tree.mark(found.outside, OUTSIDE)
+        if len(found.expanded):
+            tree.mark(found.expanded, taylor(self.order))
+        stack, stuck_at = state.stack, None
+        if len(found.rest.node):
+            if found.axes.min() < 0:
+                stuck_at = self._first_stuck(found)
+                stack += (found.rest,)
+            else:
+                children = self.children(found.rest, found.axes, tree)
+                stack += tuple(reversed(children.cut(_sizes(children), ROUND_BYTES // 4)))
+        if found.worst > state.worst:
+            state = replace(state, worst=found.worst, worst_point=found.worst_point, worst_entry=found.worst_entry)
+        boxes, volume = state.boxes + examined, state.volume + found.proved_volume
+        return replace(state, stack=stack, boxes=boxes, volume=volume, stuck_at=stuck_at)
+
+    def _upper(self, status: str, state: State) -> float:
+        """A bound on the error everywhere; inf where there is none, or no time to find it."""
+        if status == "violated":
+            return math.inf
+        try:
+            return max([self.bound, *(self._crude_bound(block) for block in state.stack)])
+        except KeyboardInterrupt:
+            return math.inf
+
+    def _pieces(
+        self, tree: SplitTree, state: State, block: Block, jobs: int, memory: int | None
+    ) -> tuple[list[Block], int]:
+        """The block in pieces to be examined, and by how many threads; no piece where the memory does not suffice."""
+        work = self.work(block.counts)
+        total = int(work.sum())
+        count = -(-total // (jobs * WORK_BYTES)) * jobs  # as many for each thread
+        most = max(-(-total // count), LEAST_WORK)
+        if memory is not None:
+            held = tree.nbytes + sum(open_block.nbytes for open_block in state.stack)
+            free = memory - held - ROUND_COPIES * block.nbytes
+            largest = int(work.max())
+            if free < largest or memory < tree.nbytes + PREORDER_BYTES * tree.size:
+                return [], 0
+            jobs = max(1, min(jobs, free // max(largest, LEAST_WORK)))
+            most = min(most, free // jobs)
+        return block.cut(work, most), jobs
+
+    def work(self, counts: IntArray) -> IntArray:
+        """About how many bytes of work arrays it takes to examine boxes with so many tokens, (B,).
+
+        For each token the arrays of `activate` and of the sign form are counted, for the Taylor-Jensen rule those of
+        `moments`, padded; for each box the numbers, intervals and Taylor models of the target's tape.
+        """
+        m, rows = self.grid.width.shape[0], len(self.entries)
+        terms = math.comb(m + self.order, self.order) if self.order else 0
+        token = 24 + max(8 * (2 * m + 8), 112, 12 * (terms + m + rows + 14) if terms else 0)
+        box = 8 * (6 * m + 12 * rows + len(self.target.tape) * (2 * terms + 6)) + 16 * m
+        return np.asarray(token * counts + box, np.int64)
 
     def _first(self, tree: SplitTree) -> Block:
         """The boxes to begin with: enough to spare the first rounds, but no more than half as many as tokens."""
@@ -276,14 +398,16 @@ class PavingSearch(BoxSearch):
         self, block: Block, live: IntArray, centre: FloatArray, radius: FloatArray, d_centre: FloatArray
     ) -> BoolArray:
         """Tell for which of the boxes `live` the Taylor-Jensen rule proves the bound; shape (live,)."""
+        if len(live) == 1:  # sums over one box may be rounded in another order than over several
+            return self._taylor(block, np.repeat(live, 2), centre, radius, d_centre)[:1]
         passed = np.zeros(len(live), np.bool_)
         if not len(live):
             return passed
         functions = models(self.target, centre[live], radius[live], self.order)
         f = [functions[entry] for entry in self.entries]
         starts, counts = starts_of(block.counts)[live], block.counts[live]
-        for part in similar(counts):
-            tokens = np.arange(counts[part].max())
+        for width, part in _by_width(counts):
+            tokens = np.arange(width)
             present = tokens < counts[part][:, None]
             picked = starts[part][:, None] + np.where(present, tokens, 0)
             zeroth, firsts, middle = moments(
@@ -352,26 +476,50 @@ class PavingSearch(BoxSearch):
             return bound
 
 
-def _pop(stack: list[Block], jobs: int) -> list[Block]:
-    """Take boxes from the top of the stack: up to `jobs` blocks of about BLOCK_ENTRIES tokens."""
-    taken: list[Block] = []
-    for _ in range(jobs):
-        parts: list[Block] = []
-        room = BLOCK_ENTRIES
-        while stack and (room > 0 or not parts):
-            block = stack.pop()
-            fits = max(int(np.searchsorted(np.cumsum(block.counts), room, side="right")), 0 if parts else 1)
-            if fits < len(block.node):
-                stack.append(block.piece(fits, len(block.node)) if fits else block)
-                if fits:
-                    parts.append(block.piece(0, fits))
-                break
-            parts.append(block)
-            room -= len(block.tokens)
-        if parts:
-            taken.append(Block.join(parts))
-    return taken
+def _by_width(counts: IntArray) -> list[tuple[int, IntArray]]:
+    """Places of boxes with similar numbers of tokens, and the width to pad them to: 1, 2, 3, 4, 6, 8, 12, 16, ...
+
+    The width depends on the box alone, and no box stands alone: rounding, and with it the tree, is then the same
+    however boxes are grouped.
+    """
+    _, exponent = np.frexp((counts - 1).astype(np.float64))  # 2^(exponent - 1) < counts <= 2^exponent
+    width = np.left_shift(1, exponent.astype(np.int64))
+    width = np.where(counts <= width // 4 * 3, width // 4 * 3, width)
+    groups = [(int(w), np.flatnonzero(width == w)) for w in np.unique(width)]
+    return [(w, part if len(part) > 1 else np.repeat(part, 2)) for w, part in groups]
 
 
-def _map(pool: Executor, jobs: int, examine: Callable[[Block], Examined], blocks: list[Block]) -> Sequence[Examined]:
+def _sizes(block: Block) -> IntArray:
+    """Bytes of each box, (B,)."""
+    of_box = sum(array.itemsize for array in (block.node, block.dropped, block.counts)) + 16 * block.index.shape[1]
+    return np.asarray(of_box + block.tokens.itemsize * block.counts, np.int64)
+
+
+def _pop(stack: tuple[Block, ...]) -> tuple[tuple[Block, ...], Block]:
+    """Take the blocks of a round from the top of the stack; the rest, and one block with their boxes."""
+    place, room = len(stack), ROUND_BYTES
+    while place and (room >= stack[place - 1].nbytes or place == len(stack)):
+        place -= 1
+        room -= stack[place].nbytes
+    return stack[:place], Block.join(stack[place:][::-1])
+
+
+def _map(pool: Executor, jobs: int, examine: Callable[[Block], Examined], blocks: list[Block]) -> list[Examined]:
     return list(pool.map(examine, blocks)) if jobs > 1 else [examine(block) for block in blocks]
+
+
+def _together(found: Sequence[Examined]) -> Examined:
+    """What was found in all pieces of a round; of equal worst centres the first."""
+    if len(found) == 1:
+        return found[0]
+    worst = max(found, key=lambda part: part.worst)
+    return Examined(
+        Block.join([part.rest for part in found]),
+        np.concatenate([part.axes for part in found]),
+        np.concatenate([part.outside for part in found]),
+        np.concatenate([part.expanded for part in found]),
+        sum(part.proved_volume for part in found),
+        worst.worst,
+        worst.worst_point,
+        worst.worst_entry,
+    )

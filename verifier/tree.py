@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,41 +26,79 @@ def taylor(order: int) -> int:
     return LAYER - order
 
 
+PREORDER_BYTES = 28
+"""Bytes of work for each node in writing a tree down, with the text itself."""
+
+
+class Growth(NamedTuple):
+    """One step in the growth of a tree: the nodes were split along `axes`, `code` being the first child's number; or,
+    without axes, they are leaves with that code.
+    """
+
+    nodes: npt.NDArray[np.int64]
+    axes: npt.NDArray[np.int8] | None
+    code: int
+
+
 class SplitTree:
-    """A growing binary tree. Node 0 is the root; the children of a split node are numbered next to each other."""
+    """A growing binary tree. Node 0 is the root; the children of a split node are numbered next to each other.
+
+    `steps` records how it grew; nothing in it is ever changed or removed.
+    """
 
     def __init__(self) -> None:
         """Start with the root as a leaf."""
-        self._splits: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int8], int]] = []
-        self._marks: list[tuple[npt.NDArray[np.int64], int]] = []
+        self.steps: list[Growth] = []
         self.size = 1
+        self.nbytes = 0
+
+    @classmethod
+    def grown(cls, steps: Iterable[Growth]) -> SplitTree:
+        """The tree that these steps make; raises ValueError when they make none."""
+        tree = cls()
+        for step in steps:
+            if len(step.nodes) and not (step.nodes.min() >= 0 and step.nodes.max() < tree.size):
+                raise ValueError("a step names a node that is not there")
+            if step.axes is not None and (len(step.axes) != len(step.nodes) or step.code != tree.size):
+                raise ValueError("the children of a split are misnumbered")
+            tree._grow(step)
+        return tree
+
+    def _grow(self, step: Growth) -> None:
+        self.steps.append(step)
+        self.nbytes += step.nodes.nbytes
+        if step.axes is not None:
+            self.size += 2 * len(step.nodes)
+            self.nbytes += step.axes.nbytes
 
     def mark(self, nodes: npt.NDArray[np.int64], code: int) -> None:
         """Give leaves another code than LEAF."""
-        self._marks.append((nodes, code))
+        self._grow(Growth(nodes, None, code))
 
     def split(self, nodes: npt.NDArray[np.int64], axes: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
         """Split the nodes along the axes; return the lower children (the upper ones follow by 1). Shapes (n,)."""
         first = self.size
-        self._splits.append((nodes, axes, first))
-        self.size += 2 * len(nodes)
+        self._grow(Growth(nodes, axes, first))
         return first + 2 * np.arange(len(nodes), dtype=np.int64)
 
     def preorder(self) -> str:
         """The tree in preorder, one character a node: the axis of a split, or the mark of a leaf."""
         axis = np.full(self.size, LEAF, np.int8)
-        for nodes, code in self._marks:
-            axis[nodes] = code
         child = np.zeros(self.size, np.int64)
-        for nodes, axes, first in self._splits:
-            axis[nodes] = axes
-            child[nodes] = first + 2 * np.arange(len(nodes))
+        splits: list[npt.NDArray[np.int64]] = []
+        for nodes, axes, code in self.steps:
+            if axes is None:
+                axis[nodes] = code
+            else:
+                axis[nodes] = axes
+                child[nodes] = code + 2 * np.arange(len(nodes))
+                splits.append(nodes)
         size = np.ones(self.size, np.int64)
         # A child is numbered after its parent, so one sweep each way over the recorded splits is enough.
-        for nodes, _, _ in reversed(self._splits):
+        for nodes in reversed(splits):
             size[nodes] += size[child[nodes]] + size[child[nodes] + 1]
         position = np.zeros(self.size, np.int64)
-        for nodes, _, _ in self._splits:
+        for nodes in splits:
             lower = child[nodes]
             position[lower] = position[nodes] + 1
             position[lower + 1] = position[nodes] + 1 + size[lower]
