@@ -22,7 +22,8 @@ Verdict = Literal["verified", "refuted", "undecided"]
 class Outcome:
     """What the verifier found. `error_upper` is inf where nothing is known; `point` belongs to a violation.
 
-    For a claim of kind `indicator` the two bounds are on the measure of the layer.
+    For a claim of kind `indicator` the two bounds are on the measure of the layer. `resumable`: the search would have
+    gone on, but for an interrupt, the time or the memory.
     """
 
     verdict: Verdict
@@ -34,6 +35,7 @@ class Outcome:
     seconds: float
     detail: str
     interrupted: bool = False
+    resumable: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.statement import Statement, require_searchable
 from attncert.verifier import indicator, integers, prove_exact, prove_lp, prove_sup
 from attncert.verifier.boxes import Progress
+from attncert.verifier.journal import Journal
 from attncert.verifier.outcome import Outcome, columns_of
 
 __all__ = ["Outcome", "verify"]
@@ -25,10 +26,13 @@ def verify(
     jobs: int = 1,
     progress: Callable[[Progress], None] | None = None,
     estimate: float | None = None,
+    memory: int | None = None,
+    journal: Journal | None = None,
 ) -> Outcome:
     """Decide the claim of a statement, until the deadline, in at most `max_boxes` boxes where that is given.
 
-    `estimate` is a hint: about how large the error is. Raises InvalidAttention for heads outside the supported family.
+    `estimate` is a hint: about how large the error is. `memory` bounds the bytes of the search, and `journal` records
+    it, where it is one for a paving in float64. Raises InvalidAttention for heads outside the supported family.
     """
     claim = statement.claim
     require_searchable(statement.domain, claim.measure if isinstance(claim, Indicator) else claim.tolerance)
@@ -47,6 +51,8 @@ def verify(
                 jobs=jobs,
                 progress=progress,
                 estimate=estimate,
+                memory=memory,
+                journal=journal,
             )
         case LpError():
             return prove_lp.verify(statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress)

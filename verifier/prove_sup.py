@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
+from attncert.verifier.journal import Journal, Plan, SearchName
 from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision, silence_for
 from attncert.verifier.paving import PavingSearch, Search
 from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
@@ -47,32 +49,39 @@ def verify(
     jobs: int = 1,
     progress: Callable[[Progress], None] | None = None,
     estimate: float | None = None,
+    memory: int | None = None,
+    journal: Journal | None = None,
 ) -> Outcome:
     """Decide the claim of a statement, until the deadline, in at most `max_boxes` boxes where that is given.
 
     `estimate` is a hint: about how large the error is; a bound just above it is tried first, so that evidence can say
-    more than the claim asks for.
+    more than the claim asks for. `memory` bounds the bytes of a search (see PavingSearch.run). A journal records the
+    search; one that was resumed says where to go on. Raises InvalidJournal for a journal of another search.
     """
     started = time.monotonic()
-    worst = sample(statement, columns)
     tolerance = _tolerance(statement)
+    plan = None if journal is None else journal.plan
+    worst = sample(statement, columns) if plan is None else Worst(plan.error, plan.point, plan.column, plan.row)
     boxes = 0
     if worst.error > float_up(tolerance):
         refutation = _refute(statement, columns, worst, boxes, started)
         if refutation is not None:
             return refutation
-    bounds = bounds_to_try(tolerance, max(worst.error, estimate or 0.0))
+    bounds = bounds_to_try(tolerance, max(worst.error, estimate or 0.0)) if plan is None else list(plan.bounds)
+    if journal is not None and plan is None:
+        journal.plan = Plan(tuple(bounds), worst.error, worst.point, worst.column, worst.row)
     for bound in bounds:
         last = bound == bounds[-1]
         cap = max_boxes if last else min(max_boxes or 1 << 60, 200_000 + 20 * columns[0].head.tokens)
-        paving, searches = pave(statement, columns, bound, deadline, cap, jobs, progress)
+        told = _telling(progress, boxes, worst.error)
+        paving, searches = pave(statement, columns, bound, deadline, cap, jobs, told, memory=memory, journal=journal)
         boxes += sum(search.boxes for search in searches)
         worst = max([worst, *worst_of(columns, searches)], key=lambda found: found.error)
         if paving is not None:
             lower = proved_lower(statement, columns, worst)
             detail = f"{paving.leaves} boxes cover the domain"
             return _outcome("verified", paving, lower, float_up(bound), columns, boxes, started, detail)
-        if worst.error > float_up(tolerance) or searches[-1].interrupted:
+        if worst.error > float_up(tolerance) or searches[-1].cause in ("interrupt", "deadline"):
             break
     if worst.error > float_down(tolerance):
         refutation = _refute(statement, columns, worst, boxes, started)
@@ -81,7 +90,7 @@ def verify(
     lower = proved_lower(statement, columns, worst)
     upper = max(search.upper for search in searches) if len(searches) == len(columns) else math.inf
     undecided = _outcome("undecided", None, lower, upper, columns, boxes, started, _why(searches[-1]))
-    return replace(undecided, interrupted=searches[-1].interrupted)
+    return replace(undecided, interrupted=searches[-1].interrupted, resumable=searches[-1].resumable)
 
 
 def _tolerance(statement: Statement) -> Fraction:
@@ -107,12 +116,16 @@ def pave(
     jobs: int,
     progress: Callable[[Progress], None] | None,
     bits: int = 0,
+    *,
+    memory: int | None = None,
+    journal: Journal | None = None,
 ) -> tuple[Paving | None, list[Search]]:
     """Search a paving for every column; stop at the first that has none. `bits` more make tokens silent."""
     searches: list[Search] = []
+    trees: list[str] = []
     silence = max(silence_for(column.head, bound) for column in columns) + bits
     for column in columns:
-        search = PavingSearch(
+        paving = PavingSearch(
             statement.function,
             column.entries,
             column.head,
@@ -120,12 +133,43 @@ def pave(
             bound=float_down(bound),
             silence=silence,
             conditions=statement.conditions,
-        ).run(deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=progress)
+        )
+        name = SearchName(bound, column.number, silence, paving.order)
+        told = _telling(progress, sum(search.boxes for search in searches))
+        run = partial(paving.run, deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=told, memory=memory)
+        search, tree = _recorded(journal, name, paving, run) if journal is not None else _with_tree(run())
         searches.append(search)
+        trees.append(tree)
         if search.status != "proved":
             return None, searches
-    trees = tuple(search.tree.preorder() for search in searches)
-    return Paving(bound, kernel_precision(statement, columns, bound), silence, trees), searches
+    return Paving(bound, kernel_precision(statement, columns, bound), silence, tuple(trees)), searches
+
+
+def _with_tree(search: Search) -> tuple[Search, str]:
+    """The search, and its tree where it is part of a proof."""
+    return search, search.tree.preorder() if search.status == "proved" else ""
+
+
+def _recorded(
+    journal: Journal, name: SearchName, paving: PavingSearch, run: Callable[..., Search]
+) -> tuple[Search, str]:
+    """The search and its tree, from the journal if they are there, else recorded in it."""
+    ended = journal.ended(name)
+    if ended is not None:
+        return ended
+    search, tree = _with_tree(run(begun=journal.running(name, paving), save=partial(journal.save, name)))
+    if not search.resumable:
+        journal.finish(name, search, tree)
+    return search, tree
+
+
+def _telling(
+    progress: Callable[[Progress], None] | None, boxes: int, worst: float = 0.0
+) -> Callable[[Progress], None] | None:
+    """Progress reports that count in the boxes and the largest error of earlier searches."""
+    if progress is None:
+        return None
+    return lambda now: progress(replace(now, boxes=boxes + now.boxes, worst=max(worst, now.worst or 0.0)))
 
 
 def sample(statement: Statement, columns: list[Column]) -> Worst:
@@ -192,6 +236,8 @@ def _outcome(
 
 def _why(search: Search) -> str:
     match search.status:
+        case "stopped" if search.cause == "memory":
+            return f"stopped at the memory cap after {search.boxes} boxes, before the proof was complete"
         case "stopped":
             return f"stopped after {search.boxes} boxes, before the proof was complete"
         case "stuck":
