@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from attncert.certificates.claim import Indicator, LpError, SupError, error_claim, parse_indicator, parse_tolerance
 from attncert.certificates.condition import Condition, parse_condition, require_points
@@ -27,9 +28,11 @@ from attncert.certificates.target import InputSpace, Target, parse_target, varia
 from attncert.construct.indicator import indicator_candidates
 from attncert.construct.lp import lp_candidates
 from attncert.construct.uniform import Candidate, uniform_candidates
+from attncert.size import parse_size
 from attncert.verifier import kernel
 from attncert.verifier.bound import enclose_error
 from attncert.verifier.boxes import Progress
+from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import verify as search_evidence
 from attncert.verifier.singular import require_integrable
@@ -56,6 +59,14 @@ class Certificate(Document):
         """
         return kernel.check_bytes(self.to_bytes(), limits or kernel.Limits())
 
+    @classmethod
+    def from_journal(cls, path: str | Path) -> Self:
+        """The certificate, still without evidence, that an interrupted search was to prove (see `verify`).
+
+        Raises InputError when the journal cannot be read.
+        """
+        return cls.from_bytes(read_document(Path(path)).encode("ascii"))
+
     @property
     def statement_sha256(self) -> str:
         """The digest of the statement."""
@@ -70,7 +81,8 @@ class Result:
     `refuted` (a violation was proved, in the sup norm at `point`), `undecided`. error_lower and error_upper enclose the
     norm of the error (or the measure of the layer), as decimal strings rounded outward; None where nothing is known.
     boxes counts those examined by the verifier. `witness` is the certificate that proves the lower end of an enclosure
-    (see `bound`).
+    (see `bound`). `journal` is the file from which an undecided search can be resumed or, beside a decided claim, one
+    that may be deleted once the certificate is saved.
     """
 
     verdict: str
@@ -86,6 +98,7 @@ class Result:
     point: tuple[str, ...] | None = None
     interrupted: bool = False
     witness: Certificate | None = field(default=None, repr=False)
+    journal: Path | None = None
 
     def __bool__(self) -> bool:
         """Refuse to guess: a verdict has more than two values."""
@@ -124,18 +137,35 @@ def verify(
     *,
     budget: float | None = None,
     jobs: int = 1,
+    memory: str | int | None = None,
+    journal: str | Path | None = None,
+    resume: bool = False,
     check: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Result:
     """Find evidence for or against the claim of a certificate, and let the kernel check it (unless `check` is false).
 
     budget: seconds after which the answer is `undecided`, with the best bounds; none means no limit. jobs: threads.
-    An interrupt (KeyboardInterrupt) during the search also ends it as `undecided`.
+    memory: bytes, or an amount such as `"500MiB"`, that the search for a paving may use beside the head. An interrupt
+    (KeyboardInterrupt) during the search also ends it as `undecided`.
 
-    Raises InvalidDomain when the conditions of the domain are proved to leave nothing of it.
+    journal: a file that records a search for a paving that takes longer than half a second, so that one that was
+    stopped, by whatever means, can be resumed: with `resume` it goes on from that file to the same evidence. Without
+    `resume` a journal that is there is replaced. Searches for other evidence keep no journal.
+
+    Raises InvalidDomain when the conditions of the domain are proved to leave nothing of it, InputError for a journal
+    that cannot be resumed.
     """
     require_points(certificate.statement.conditions, certificate.statement.domain)
-    return _verify(certificate, deadline=Deadline.after(budget), jobs=jobs, check=check, progress=progress)
+    return _verify(
+        certificate,
+        deadline=Deadline.after(budget),
+        jobs=jobs,
+        memory=_memory(memory),
+        journal=_journal(certificate, journal, resume=resume),
+        check=check,
+        progress=progress,
+    )
 
 
 def certify(
@@ -153,6 +183,8 @@ def certify(
     apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
+    memory: str | int | None = None,
+    journal: str | Path | None = None,
     check: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Result:
@@ -165,7 +197,8 @@ def certify(
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
     and Q; the domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted
     weights. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that
-    can be proved.
+    can be proved. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped goes on with
+    `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
@@ -174,7 +207,8 @@ def certify(
     request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision)
     deadline = Deadline.after(budget)
     candidates = request.candidates(apriori, deadline)
-    return _first_proved(candidates, request.certificate, deadline, jobs=jobs, check=check, progress=progress)
+    settings = _Settings(jobs, _memory(memory), None if journal is None else Path(journal), check, progress)
+    return _first_proved(candidates, request.certificate, deadline, settings)
 
 
 def bound(
@@ -257,6 +291,7 @@ def certify_indicator(
     apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
+    memory: str | int | None = None,
     check: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Result:
@@ -293,41 +328,53 @@ def certify_indicator(
     candidates = indicator_candidates(
         space, box, counts, claim, precision=precision, apriori_only=apriori, conditions=conditions
     )
-    return _first_proved(candidates, certificate, deadline, jobs=jobs, check=check, progress=progress)
+    settings = _Settings(jobs, _memory(memory), None, check, progress)
+    return _first_proved(candidates, certificate, deadline, settings)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How to search, for every candidate alike."""
+
+    jobs: int
+    memory: int | None
+    journal: Path | None
+    check: bool
+    progress: ProgressCallback | None
 
 
 def _first_proved(
     candidates: Iterator[Candidate],
     certificate: Callable[[Candidate], Certificate],
     deadline: Deadline,
-    *,
-    jobs: int,
-    check: bool,
-    progress: ProgressCallback | None,
+    settings: _Settings,
 ) -> Result:
     """The result of the first candidate whose claim is proved, else the best."""
     started = time.monotonic()
     boxes = 0
-    best = _NOTHING
+    best, left = _NOTHING, None
     try:
         for candidate in candidates:
+            wanted = certificate(candidate)
             result = _verify(
-                certificate(candidate),
+                wanted,
                 deadline=deadline,
-                jobs=jobs,
-                check=check,
-                progress=progress,
+                jobs=settings.jobs,
+                memory=settings.memory,
+                journal=_journal(wanted, settings.journal),
+                check=settings.check,
+                progress=settings.progress,
                 max_boxes=None if candidate.is_last else 200_000 + 40 * candidate.attention.tokens,
             )
             boxes += result.boxes
-            best = min(result, best, key=_merit)
+            best, left = min(result, best, key=_merit), result.journal
             if deadline.passed() or result.interrupted or result.verdict in ("proved", "verified"):
                 break
     except OutOfTime:
         pass
     except KeyboardInterrupt:
         best = replace(best, interrupted=True)
-    return replace(best, boxes=boxes, seconds=time.monotonic() - started)
+    return replace(best, boxes=boxes, seconds=time.monotonic() - started, journal=left)
 
 
 @dataclass(frozen=True)
@@ -456,25 +503,68 @@ def _verify(
     *,
     deadline: Deadline,
     jobs: int,
+    memory: int | None,
+    journal: Journal | None,
     check: bool,
     progress: ProgressCallback | None,
     max_boxes: int | None = None,
 ) -> Result:
     started = time.monotonic()
-    outcome = search_evidence(
-        certificate.statement,
-        deadline=deadline,
-        jobs=jobs,
-        progress=progress,
-        max_boxes=max_boxes,
-        estimate=_number_in(certificate.notes, "sampled_error"),
-    )
+    try:
+        outcome = search_evidence(
+            certificate.statement,
+            deadline=deadline,
+            jobs=jobs,
+            progress=progress,
+            max_boxes=max_boxes,
+            estimate=_number_in(certificate.notes, "sampled_error"),
+            memory=memory,
+            journal=journal,
+        )
+    finally:
+        if journal is not None:
+            journal.close()
     complete = replace(certificate, evidence=outcome.evidence)
     verdict: str = outcome.verdict
     detail = outcome.detail
     if check and outcome.evidence is not None:
-        verdict, detail = _ask_kernel(complete, outcome)
-    return _result(complete, outcome, verdict, detail, time.monotonic() - started)
+        try:
+            verdict, detail = _ask_kernel(complete, outcome)
+        except KeyboardInterrupt:
+            verdict, detail = "undecided", "interrupted while the kernel checked the evidence"
+            outcome = replace(outcome, interrupted=True, resumable=True)
+    result = _result(complete, outcome, verdict, detail, time.monotonic() - started)
+    if journal is None or not journal.begun:
+        return result
+    if verdict == "undecided" and not outcome.resumable:
+        remove(journal.path)
+        return result
+    if verdict == "undecided" and journal.failure is not None:
+        result = replace(result, detail=f"{detail}; {journal.failure}")
+    return replace(result, journal=journal.path)
+
+
+def _journal(certificate: Certificate, path: str | Path | None, *, resume: bool = False) -> Journal | None:
+    """The journal of a search, new or to be resumed; None where there is to be none."""
+    statement = certificate.statement
+    if resume and (path is None or not isinstance(statement.claim, SupError)):
+        raise InputError("only a search for a paving in the sup norm keeps a journal from which it could be resumed")
+    if path is None or not isinstance(statement.claim, SupError):
+        return None
+    if resume:
+        return Journal.resume(Path(path), statement.sha256)
+    return Journal.new(
+        Path(path), statement.sha256, lambda: replace(certificate, evidence=None).to_bytes().decode("ascii")
+    )
+
+
+def _memory(memory: str | int | None) -> int | None:
+    """An amount of memory in bytes."""
+    if isinstance(memory, str):
+        return parse_size(memory)
+    if memory is not None and memory < 1:
+        raise InputError(f"{memory} bytes is no amount of memory")
+    return memory
 
 
 def _ask_kernel(certificate: Certificate, outcome: Outcome) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import shlex
 import stat
 import sys
 import tempfile
@@ -121,6 +122,17 @@ def seconds(text: str) -> float:
     return number
 
 
+def size(text: str) -> int:
+    """Read an amount of memory."""
+    from attncert.certificates.errors import InputError
+    from attncert.size import parse_size
+
+    try:
+        return parse_size(text)
+    except InputError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 class StatementCommand(click.Command):
     """A command with a TARGET, which may begin with a minus sign."""
 
@@ -218,6 +230,20 @@ proof_options = _together(
     ),
 )
 
+search_options = _together(
+    click.option(
+        "--memory",
+        type=size,
+        metavar="SIZE",
+        help="Most memory for the search, beside the head: 500MiB, 2GiB. It is undecided when that does not suffice.",
+    ),
+    _option(
+        "--journal/--no-journal",
+        default=True,
+        help="Record a search for a paving, once it has run for half a second, beside the output in OUTPUT.journal.",
+    ),
+)
+
 output_options = _together(
     _option("--force", is_flag=True, help="Overwrite an existing output file."),
     _option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
@@ -266,22 +292,28 @@ def cli(context: click.Context) -> None:
 @click.option("--measure", metavar="MU", help="For --claim indicator: the measure of the set where it may be farther.")
 @_option("--proof", metavar="NAME", default="paving", help="How to prove.")
 @proof_options
+@search_options
 @output_file
 @output_options
-def certify(output: Path, force: bool, as_json: bool, claim: str, **request: Any) -> int:
+def certify(output: Path, force: bool, as_json: bool, claim: str, journal: bool, **request: Any) -> int:
     """Construct a head for TARGET and prove its error; or, with --claim indicator and no TARGET, a head whose softmax
     is nearly the indicator of the cells of a grid.
 
-    Writes a certificate when the claim is proved, or refuted; nothing when it is undecided.
+    Writes a certificate when the claim is proved, or refuted; nothing when it is undecided. A search that was stopped
+    (Ctrl-C, --budget, --memory, or a crash) is continued by `attncert verify OUTPUT --resume`.
     """
     request = _request_for(claim, request)
     _refuse_output(output, force)
+    again = _command("verify", output, "--resume", *["--force"] * output.exists())
     from attncert import api
+    from attncert.verifier.journal import journal_path
 
+    if claim == "error" and journal:
+        request["journal"] = journal_path(output)
     with _progress_bar() as progress:
         certify = api.certify_indicator if claim == "indicator" else api.certify
         result = certify(**request, progress=progress)
-    return _conclude(result, output, force, as_json)
+    return _conclude(result, output, force, as_json, again)
 
 
 @cli.command(
@@ -311,23 +343,40 @@ def construct(output: Path, force: bool, as_json: bool, **request: Any) -> int:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @proof_options
+@search_options
+@click.option("--resume", is_flag=True, help="Go on with the search in OUTPUT.journal; FILE may be missing then.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to write; default: FILE itself.")
 @output_options
-def verify(file: Path, output: Path | None, force: bool, as_json: bool, **request: Any) -> int:
+def verify(
+    file: Path, output: Path | None, force: bool, as_json: bool, journal: bool, resume: bool, **request: Any
+) -> int:
     """Prove or refute the claim in FILE and add the evidence to it.
 
-    FILE is left as it is when the claim is undecided.
+    FILE is left as it is when the claim is undecided. A search that was stopped (Ctrl-C, --budget, --memory, or a
+    crash) is continued by --resume to the same certificate, unless FILE is now about another head: then --force goes on
+    with the one in the journal. Without --resume a journal that is there is replaced, once the new search has run for
+    half a second.
     """
+    if resume and not journal:
+        raise click.UsageError("--resume needs the journal: drop --no-journal", click.get_current_context())
+    again = _command("verify", file, "--resume", *(() if output is None else ("-o", output)), *["--force"] * force)
+    source, forced = file, force
     force = force or output is None
     output = file if output is None else output
-    _require(file)
+    if not resume or file.exists():
+        _require(file)
     _refuse_output(output, force)
     from attncert import api
+    from attncert.verifier.journal import journal_path
 
-    certificate = api.Certificate.load(file)
+    record = journal_path(output) if journal else None
+    if resume and record is not None and (not source.exists() or (forced and source == output)):
+        certificate = api.Certificate.from_journal(record)
+    else:
+        certificate = api.Certificate.load(source)
     with _progress_bar() as progress:
-        result = api.verify(certificate, **request, progress=progress)
-    return _conclude(result, output, force, as_json)
+        result = api.verify(certificate, **request, journal=record, resume=resume, progress=progress)
+    return _conclude(result, output, force, as_json, again)
 
 
 @cli.command(epilog=_examples("attncert bound sin.json", "attncert bound sin.json --gap 1e-6 -o tight.json"))
@@ -445,18 +494,31 @@ def _require_options(request: dict[str, Any], claim: str, *names: str) -> None:
 # --- results and files -----------------------------------------------------------------------------------------------
 
 
-def _conclude(result: Result, output: Path, force: bool, as_json: bool) -> int:
-    """Write the certificate of a decided claim, print the result, and return its exit code."""
+def _command(*words: str | Path) -> str:
+    """A command line to be copied."""
+    return shlex.join(["attncert", *map(str, words)])
+
+
+def _conclude(result: Result, output: Path, force: bool, as_json: bool, again: str) -> int:
+    """Write the certificate of a decided claim, print the result, and return its exit code.
+
+    The journal is of no use then, and removed; else `again` is the command that goes on with it.
+    """
     file = None
     if result.certificate is not None and result.verdict in ("proved", "verified", "refuted"):
         result.certificate.save(output, overwrite=force)
         file = str(output)
+        if result.journal is not None:
+            from attncert.verifier.journal import remove
+
+            remove(result.journal)
     if as_json:
         click.echo(reports.dump(reports.result_json(result, file)))
     else:
         click.echo(reports.result_text(result, file))
     if file is None:
-        _say(f"{result.verdict}: {output} was not written")
+        kept = "" if result.journal is None else f"; the search is kept in {result.journal}, go on with: {again}"
+        _say(f"{result.verdict}: {output} was not written{kept}")
     return EXIT_CODES[result.verdict]
 
 
@@ -503,7 +565,7 @@ def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
     with tqdm(total=1.0, file=sys.stderr, leave=False, miniters=0, bar_format=layout) as bar:
 
         def update(progress: Progress) -> None:
-            bar.set_postfix_str(f"{progress.boxes:,} boxes, {progress.tokens:,} tokens", refresh=False)
+            bar.set_postfix_str(reports.progress_text(progress), refresh=False)
             bar.update(min(1.0, float(progress.fraction)) - bar.n)
 
         yield update

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attncert.api import Certificate, Result
     from attncert.certificates.claim import Claim
     from attncert.certificates.evidence import Evidence
+    from attncert.verifier.boxes import Progress
 
 LONGEST = 300
 """Longest text shown in one field for people; JSON is never cut."""
@@ -54,6 +55,7 @@ def result_json(result: Result, file: str | None) -> dict[str, object]:
         "file": file,
         "point": None if result.point is None else list(result.point),
         "detail": result.detail,
+        "journal": None if file is not None or result.journal is None else str(result.journal),
     }
 
 
@@ -71,6 +73,14 @@ def result_text(result: Result, file: str | None) -> str:
         ("file", file),
     ]
     return f"{result.verdict}: {one_line(result.detail)}\n{table(rows)}"
+
+
+def progress_text(progress: Progress) -> str:
+    """What stands beside the bar."""
+    parts = [f"{progress.boxes:,} boxes", f"{progress.tokens:,} tokens"]
+    if progress.worst is not None and progress.bound is not None:
+        parts.append(f"error seen {progress.worst:.4g}, proving {progress.bound:.4g}")
+    return ", ".join(parts)
 
 
 def _is_indicator(result: Result) -> bool:
