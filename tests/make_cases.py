@@ -12,6 +12,7 @@ import gzip
 import json
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from heads import attention_of, grid_statement, json_of, kernel_says, sealed, statement_of
 from test_kernel_taylor import searched
 
-from attncert.certificates.claim import SupError
+from attncert.certificates.claim import LpError, SupError
 from attncert.certificates.domain import parse_box
 from attncert.certificates.evidence import Paving
 from attncert.certificates.statement import Statement
@@ -140,6 +141,12 @@ def taylor_kink() -> Json:
     return by_taylor(grid_statement("abs(x - 1/3)", "[0,1]", [8], 60, "0.08"), ".D")
 
 
+def taylor_norm() -> Json:
+    """Lower and upper sums by expansions, on a side whose ends are rounded; some errors change their sign."""
+    statement = grid_statement("sin(2*pi*x)", "[1/3,1]", [6], 40, "0.5")
+    return with_evidence(replace(statement, claim=LpError(Fraction(4), Fraction("0.5")), spelling=None))
+
+
 def refuted_line() -> Json:
     return with_evidence(grid_statement("sin(2*pi*x)", "[0,1]", [8], 200, "0.3"))
 
@@ -178,6 +185,7 @@ GOOD: dict[str, Callable[[], Json]] = {
     "taylor-line": taylor_line,
     "taylor-plane": taylor_plane,
     "taylor-kink": taylor_kink,
+    "taylor-norm": taylor_norm,
     "refuted-line": refuted_line,
     "refuted-vector": refuted_vector,
     "refuted-columns": refuted_columns,
@@ -357,6 +365,7 @@ def wrong_orders() -> Cases:
     walk = {"precision": 64, "silence": 40, "trees": ["D"]}
     norm = ((*CLAIM, "norm"), "1"), (("evidence",), {"kind": "integral", "lower": "0", "upper": "0.6", **walk})
     claim = {"kind": "indicator", "delta": "0.5", "measure": "1"}
+    mean, lowered = taylor_norm(), [((*CLAIM, "tolerance"), "0.24")]
     layers = (CLAIM, claim), (("statement", "target"), None), (("evidence",), {"kind": "layers", **walk})
 
     def trees(text: str) -> bytes:
@@ -379,6 +388,15 @@ def wrong_orders() -> Cases:
         "taylor-tree-cut": (trees(tree[:-1]), "tree"),
         "taylor-in-an-integral": (altered(good, *norm), "leaf"),
         "taylor-in-layers": (altered(good, *layers), "tree"),
+        "taylor-norm-too-low": (
+            altered(mean, (("evidence", "lower"), "0"), (("evidence", "upper"), "0.2389")),
+            "leaf",
+        ),
+        "taylor-norm-too-high": (
+            altered(mean, (("evidence", "lower"), "0.2402"), (("evidence", "upper"), "1"), *lowered),
+            "leaf",
+        ),
+        "taylor-norm-of-an-odd-power": (altered(mean, ((*CLAIM, "norm"), "3"), (("evidence", "lower"), "0")), "leaf"),
     }
 
 

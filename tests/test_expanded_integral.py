@@ -29,7 +29,7 @@ from attncert.certificates.statement import Statement
 from attncert.certificates.taylor import Model, multi_indices
 from attncert.verifier import kernel
 from attncert.verifier.boxes import Block, select
-from attncert.verifier.integral import IntegralSearch
+from attncert.verifier.integral import EXPANDED, IntegralSearch
 from attncert.verifier.jensen import power_mean
 from attncert.verifier.outcome import columns_of
 from attncert.verifier.prove import verify
@@ -257,6 +257,43 @@ def test_the_kernel_refuses_an_error_that_may_change_its_sign(p: str) -> None:
     assert (1 << 40) * Fraction(33, 100) < below <= above < (1 << 40) * Fraction(34, 100)
 
 
+@pytest.mark.parametrize("p", [1, 3, 7])
+def test_an_error_that_touches_0_has_a_sign(p: int) -> None:
+    """N = -1 + u and 1 - u: the mean of (1 - u)^p is 2^p / (p + 1)."""
+    rnd = random.Random(f"touch {p}")
+    for sign in (1, -1):
+        walk, box, inner = told(rnd, 1, Fraction(p), 40, 20)
+        walk.poly, walk.rest = {(0,): Fraction(sign << 40), (1,): Fraction(-sign << 40)}, 0
+        ((below, above),) = walk.expanded("G", box, walk.all, walk.all[1])
+        true = mean(power({(0,): Fraction(1), (1,): Fraction(-1)}, p), inner)
+        assert below <= true * 2**40 <= above
+        assert above < true * 2**40 * Fraction(101, 100)
+
+
+def test_a_denominator_that_touches_0_is_refused() -> None:
+    class Vanishing(Told):
+        def fraction(self, models: Any, f: Any, values: Any, jets: Any) -> Any:
+            _, N = super().fraction(models, f, values, jets)
+            one = 1 << self.P
+            return models.bounded([one, one], 0), N
+
+    walk, box, _ = told(random.Random(1), 1, Fraction(2), 40, 20)
+    vanishing = Vanishing(walk.head, walk.target, 0, Fraction(2), 40, 20)
+    vanishing.poly, vanishing.rest = {(0,): Fraction(1 << 40)}, 0
+    with pytest.raises(kernel.Rejected, match="too large for an expansion"):
+        list(vanishing.expanded("A", box, walk.all, walk.all[1]))
+
+
+def test_sums_are_rounded_outward_on_boxes_below_the_precision() -> None:
+    """2^-100 of the volume, in units of 2^-16: a whole unit above, and nothing below."""
+    walk, _, _ = told(random.Random(2), 1, Fraction(2), 8, 20)
+    walk.poly, walk.rest = {(0,): Fraction(1 << 8)}, 0
+    lo, hi = walk.root[0][:2]
+    walk.rule("A", [(lo, hi, 0, 100)], walk.all, walk.all[1], [0, 0, 0])
+    assert walk.sums == [0, math.ceil(Fraction(walk.sums[1]))]
+    assert walk.sums[1] >= 1
+
+
 def test_an_expansion_needs_a_denominator_that_stays_positive() -> None:
     statement = lp_statement("0", "[0,1]", [[0, 1, 7]], [0, 0, -3], [[0, 1, 2]], Fraction(2))
     walk = walk_of(statement, 64, 40)
@@ -406,6 +443,9 @@ def test_nothing_is_known_to_lie_inside_where_a_condition_cuts_the_box() -> None
     assert one[0].sums[0] == 0 < one[1].sums[0]
     with pytest.raises(kernel.Rejected):
         walk_of(statement, 64, 40).check("-")
+    cut_box, uncut = [search_of(each, 1.0, 40) for each in (statement, whole)]
+    assert cut_box.leaves.kind.tolist() == uncut.leaves.kind.tolist() == [EXPANDED]
+    assert cut_box.lower == 0 < uncut.lower
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -515,6 +555,58 @@ def search_against_arb(seed: int) -> tuple[int, int]:
         made += int(np.isfinite(upper).sum())
         close += int((upper <= 1.001 * lower).sum())
     return made, close
+
+
+@pytest.mark.parametrize("level", [24, 30, 34])
+def test_the_search_pays_for_boxes_that_float64_widens(level: int) -> None:
+    """Beside x = 100 a box of the side [99.9, 100.1] is wider in float64 by up to a tenth."""
+    scale, wide = 2**level * 5, 0
+    for text, p, mean_of in (
+        (f"(x - 100)*{scale}", 2, Fraction(1, 3)),
+        (f"2 - ((x - 100)*{scale})**2", 1, Fraction(5, 3)),
+        (f"((x - 100)*{scale})**2 - 2", 1, Fraction(5, 3)),
+    ):
+        search = search_of(lp_statement(text, "[99.9,100.1]", [[0]], [0], [[0]], Fraction(p)), 1.0, 40)
+        for upper in (False, True):
+            index = 2 ** (level - 1) - (not upper)
+            block = replace(search.root(), index=np.array([[index]]), level=np.array([[level]]))
+            lo, hi = search.grid.ends(block)
+            search.record = np.zeros(0), np.zeros(0), np.zeros(0)
+            search._bounded(block)
+            _, least, most = search.record
+            width = Fraction(1, 5 * 2**level)
+            true = float(width * mean_of)
+            assert 0 < least[0] <= true * (1 + 1e-14)
+            assert true * (1 - 1e-14) <= most[0]
+            wide += float(hi[0, 0] - lo[0, 0]) > float(width) * (1 + 1e-6)
+    assert wide == 6
+
+
+def test_the_search_pays_for_values_that_float64_rounds() -> None:
+    for third in ("1/3", "2/3"):
+        value = 10**8 + Fraction(third)
+        search = search_of(lp_statement("100000000", "[0,1]", [[0]], [0], [[value]], Fraction(2)), 1.0, 40)
+        _, least, most = search.record
+        assert Fraction(least[0]) <= Fraction(third) ** 2 <= Fraction(most[0])
+        assert most[0] - least[0] < 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_search_pays_for_every_silent_token(count: int) -> None:
+    """Each weighs a little less than 2^-4; the one that counts has the value 0, and the target is 0 or 1."""
+    far = -(4 * Fraction(math.log(2)) + Fraction(1, 10**6))
+    for target in ("0", "1"):
+        values = [[0] + [1] * count]
+        statement = lp_statement(target, "[0,1]", [[0] * (count + 1)], [0] + [far] * count, values, Fraction(2))
+        search = search_of(statement, 1.0, 4)
+        block = search._bounded(search.root()).block
+        assert block.counts.tolist() == [1]
+        weight = math.exp(far)
+        T = count * weight / (1 + count * weight)
+        true = abs(float(target) - T) ** 2
+        search._bounded(block)
+        _, least, most = search.record
+        assert 0 <= least[0] <= true <= most[0]
 
 
 def test_the_search_bounds_the_integrals_of_random_heads() -> None:
