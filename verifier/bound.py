@@ -211,7 +211,7 @@ class _Float:
     def witness(self, lower: Fraction) -> Counterexample:
         """Evidence that the error exceeds `lower`."""
         point = exact_point(self.worst.point, self.statement.domain)
-        precision = kernel_precision(self.statement, self.columns, lower * min(self.gap, 1) / 64) + 64
+        precision = kernel_precision(self.statement, self.columns, lower * min(self.gap, Fraction(1)) / 64) + 64
         return Counterexample(point, (self.worst.row, self.worst.column), precision)
 
     def _raise_lower(self) -> None:

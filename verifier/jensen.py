@@ -19,15 +19,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
-from attncert.certificates.taylor import TINY, UP, BoolArray, FloatArray, IntArray, Model, multi_indices
+from attncert.certificates.taylor import TINY, UP, BoolArray, FloatArray, Model, multi_indices
 from attncert.verifier.head import UNIT, FloatHead
 
 
 def moments(
     head: FloatHead,
     rows: Sequence[int],
-    tokens: IntArray,
+    tokens: npt.NDArray[np.int32],
     present: BoolArray,
     difference: FloatArray,
     radius: FloatArray,
@@ -140,7 +141,10 @@ def power_mean(error: Model, power: float) -> tuple[FloatArray, FloatArray]:
 @lru_cache(maxsize=256)
 def _places(m: int, order: int) -> tuple[list[int], list[int], list[int], list[int]]:
     """The places of u_k, of u_k^2, of the other monomials that are squares, and of the rest."""
-    linear, square, even, odd = [], [], [], []
+    linear: list[int] = []
+    square: list[int] = []
+    even: list[int] = []
+    odd: list[int] = []
     for n, a in enumerate(multi_indices(m, order)):
         if sum(a) == 1:
             linear.append(n)
@@ -158,7 +162,7 @@ def least(coefficients: FloatArray, m: int, order: int) -> FloatArray:
     """
     linear, square, even, odd = _places(m, order)
     slope = np.abs(coefficients[linear])
-    total = coefficients[0].copy()
+    total: FloatArray = coefficients[0].copy()
     if square:
         curve = coefficients[square]
         bent = 2 * curve > slope

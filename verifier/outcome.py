@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -63,7 +64,7 @@ def silence_for(head: FloatHead, bound: Fraction) -> int:
     return max(16, math.ceil(math.log2(head.tokens) + math.log2(spread) - math.log2(bound))) + 14
 
 
-def kernel_precision(statement: Statement, columns: list[Column], bound: Fraction) -> int:
+def kernel_precision(statement: Statement, columns: Sequence[Column], bound: Fraction) -> int:
     """Fractional bits that make a fixed-point checker's rounding negligible beside the margin left for it."""
     reach = max(float_up(max(abs(lo), abs(hi))) for lo, hi in statement.domain.sides)
     values = max(float(np.max(np.abs(column.head.values))) for column in columns)
