@@ -217,6 +217,7 @@ def bound(
     gap: str | Fraction = "0.01",
     budget: float | None = None,
     jobs: int = 1,
+    memory: str | int | None = None,
     check: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Result:
@@ -238,7 +239,7 @@ def bound(
     started = time.monotonic()
     statement, deadline = certificate.statement, Deadline.after(budget)
     require_points(statement.conditions, statement.domain)
-    found = enclose_error(statement, asked, deadline=deadline, jobs=jobs, progress=progress)
+    found = enclose_error(statement, asked, deadline=deadline, jobs=jobs, progress=progress, memory=_memory(memory))
     notes = dict(certificate.notes)
     upper = witness = None
     if found.evidence is not None and found.upper is not None:

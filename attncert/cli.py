@@ -230,13 +230,15 @@ proof_options = _together(
     ),
 )
 
+memory_option = click.option(
+    "--memory",
+    type=size,
+    metavar="SIZE",
+    help="Most memory for the search, beside the head: 500MiB, 2GiB. It is undecided when that does not suffice.",
+)
+
 search_options = _together(
-    click.option(
-        "--memory",
-        type=size,
-        metavar="SIZE",
-        help="Most memory for the search, beside the head: 500MiB, 2GiB. It is undecided when that does not suffice.",
-    ),
+    memory_option,
     _option(
         "--journal/--no-journal",
         default=True,
@@ -383,6 +385,7 @@ def verify(
 @click.argument("file", type=click.Path(path_type=Path))
 @_option("--gap", metavar="G", default="0.01", help="Relative gap to reach: upper <= (1 + G) lower.")
 @proof_options
+@memory_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write a certificate that claims the upper end.")
 @click.option("--witness", type=click.Path(path_type=Path), help="Write the refutation that proves the lower end.")
 @output_options

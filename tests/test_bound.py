@@ -176,3 +176,18 @@ def test_an_indicator_claim_has_no_error(tmp_path: Path) -> None:
     made = ["--claim", "indicator", "--grid", "4", "--domain", "[0,1]", "--delta", "0.01", "--measure", "0.1"]
     expect(run("certify", *made, "-o", "cells.json", cwd=tmp_path), PROVED)
     expect_refusal(run("bound", "cells.json", cwd=tmp_path), "indicator")
+
+
+def test_a_memory_cap_ends_every_search(tmp_path: Path) -> None:
+    plane = grid_statement(SMOOTH, "[0,1]^2", [8, 8], 60, 1)
+    for statement in (lp_of(plane, 2), lp_of(plane, 1)):
+        found = bound(Certificate(statement, None, {}), gap="1e-6", memory="1MiB")
+        assert found.verdict == "undecided"
+        assert found.error_lower is not None
+        assert float(found.error_upper or "inf") < 1
+    assert bound(Certificate(lp_of(plane, 2), None, {}), gap="0.01", memory="500MiB").verdict == "proved"
+    made = ["--claim", "indicator", "--grid", "8x8", "--domain", "[0,1]^2", "--delta", "0.001", "--measure", "0.1"]
+    finished = run("certify", *made, "--memory", "0.0625MiB", cwd=tmp_path)
+    assert "memory cap" in expect(finished, UNDECIDED).stdout
+    jump = ["sign(x0 - 1/3)", "--domain", "[-1,1]^2", "--norm", "1", "--tol", "0.05", "--memory", "0.0625MiB"]
+    assert "memory cap" in expect(run("certify", *jump, cwd=tmp_path), UNDECIDED).stdout

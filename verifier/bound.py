@@ -69,18 +69,26 @@ def enclose_error(
     max_boxes: int | None = None,
     jobs: int = 1,
     progress: Callable[[Progress], None] | None = None,
+    memory: int | None = None,
 ) -> Enclosure:
     """Enclose the norm of the error that the statement is about; its tolerance plays no part.
 
-    gap: upper <= (1 + gap) lower is aimed at; until the deadline, in at most `max_boxes` boxes where that is given.
+    gap: upper <= (1 + gap) lower is aimed at; until the deadline, in at most `max_boxes` boxes and `memory` bytes where
+    these are given.
     Raises InvalidClaim for a claim that is not about an error, InvalidAttention for heads outside the supported family.
     """
     match statement.claim:
         case SupError():
-            return _Sup(statement, gap, deadline, max_boxes, jobs, progress).run()
+            return _Sup(statement, gap, deadline, max_boxes, jobs, progress, memory).run()
         case LpError():
             evidence, outcome = prove_lp.enclose_norm(
-                statement, statement.claim, gap, deadline=deadline, max_boxes=max_boxes, progress=progress
+                statement,
+                statement.claim,
+                gap,
+                deadline=deadline,
+                max_boxes=max_boxes,
+                progress=progress,
+                memory=memory,
             )
             return Enclosure(
                 lower=Fraction(0) if evidence is None else evidence.lower,
@@ -109,12 +117,13 @@ class _Sup:
         max_boxes: int | None,
         jobs: int,
         progress: Callable[[Progress], None] | None,
+        memory: int | None,
     ) -> None:
         self.started = time.monotonic()
         self.gap, self.deadline, self.max_boxes = gap, deadline, max_boxes
         self.columns = columns_of(statement)
         self.boxes = 0
-        rough = _Float(statement, self.columns, gap, jobs)
+        rough = _Float(statement, self.columns, gap, jobs, memory)
         self.means: _Float | _Exact = rough
         if needed(self.columns, rough.lower * gap):
             self.means = _Exact(statement, self.columns, gap, deadline)
@@ -173,8 +182,10 @@ class _Found:
 class _Float:
     """The lower end and pavings in float64."""
 
-    def __init__(self, statement: Statement, columns: list[Column], gap: Fraction, jobs: int) -> None:
-        self.statement, self.columns, self.gap, self.jobs = statement, columns, gap, jobs
+    def __init__(
+        self, statement: Statement, columns: list[Column], gap: Fraction, jobs: int, memory: int | None
+    ) -> None:
+        self.statement, self.columns, self.gap, self.jobs, self.memory = statement, columns, gap, jobs, memory
         self.lower, self.worst = Fraction(0), sample(statement, columns)
         self._raise_lower()
 
@@ -189,7 +200,7 @@ class _Float:
         """Search a paving; climb from larger errors that the search sees."""
         bits = max(0, math.ceil(-math.log2(gap)))
         paving, searches = pave(
-            self.statement, self.columns, bound, deadline, max_boxes, self.jobs, progress, bits=bits
+            self.statement, self.columns, bound, deadline, max_boxes, self.jobs, progress, bits=bits, memory=self.memory
         )
         for worst in worst_of(self.columns, searches):
             if worst.error > self.worst.error:

@@ -28,6 +28,9 @@ BoolArray = npt.NDArray[np.bool_]
 MAX_LEVEL = 48
 """Most halvings of one side; 2^-48 of a side is at the resolution of float64."""
 
+COPIES = 3
+"""How often the boxes of a search are held in memory while some are replaced, at most."""
+
 EXP_ERROR = 2.0**-49
 """Relative error allowed to numpy's exp: 16 units in the last place, where good libraries stay below 2."""
 

@@ -29,6 +29,7 @@ from attncert.certificates.interval import up
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import (
+    COPIES,
     EXP_ERROR,
     MAX_LEVEL,
     Block,
@@ -57,8 +58,9 @@ def verify(
     deadline: Deadline = NEVER,
     max_boxes: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    memory: int | None = None,
 ) -> Outcome:
-    """Prove the claim, until the deadline, in at most `max_boxes` boxes where that is given."""
+    """Prove the claim, until the deadline, in at most `max_boxes` boxes and `memory` bytes where these are given."""
     started = time.monotonic()
     columns = columns_of(statement)
     silence = _silence(columns[0].head.tokens, claim.delta)
@@ -67,12 +69,17 @@ def verify(
         LayerSearch(column.head, statement.domain, delta=claim.delta, silence=silence, conditions=statement.conditions)
         for column in columns
     ]
-    interrupted = False
+    interrupted, reason = False, ""
     try:
         for search in searches:
             while not search.measure <= goal:
                 boxes = sum(search.boxes for search in searches)
-                if deadline.passed() or boxes >= (max_boxes or math.inf) or not search.refine():
+                if deadline.passed() or boxes >= (max_boxes or math.inf):
+                    break
+                if memory is not None and sum(search.nbytes for search in searches) > memory:
+                    reason = "stopped at the memory cap: "
+                    break
+                if not search.refine():
                     break
                 if progress is not None:
                     progress(Progress(search.proved, boxes, columns[0].head.tokens))
@@ -84,7 +91,7 @@ def verify(
     measure = max(search.measure for search in searches)
     evidence: Layers | None = None
     verdict: Verdict = "undecided"
-    detail = f"after {boxes} boxes the layer is known to have measure at most {measure:.6g}, more than claimed"
+    detail = f"{reason}after {boxes} boxes the layer is known to have measure at most {measure:.6g}, more than claimed"
     if measure <= goal:
         precision = _precision(statement, columns, claim)
         evidence = Layers(precision, silence, tuple(search.preorder() for search in searches))
@@ -140,6 +147,11 @@ class LayerSearch(BoxSearch):
     def proved(self) -> float:
         """The part of the domain's volume outside the layer, for people."""
         return 1 - float(np.sum(np.ldexp(1.0, -self.layer.level.sum(axis=1))))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the layer, which is copied while some boxes are replaced, and of the tree."""
+        return COPIES * (self.layer.nbytes + self.tilt.nbytes) + self.tree.nbytes
 
     def refine(self) -> bool:
         """Halve the largest boxes of the layer; false when none can be halved."""

@@ -29,7 +29,7 @@ from attncert.certificates.interval import down, up
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.target import Target
 from attncert.certificates.taylor import models
-from attncert.verifier.boxes import MAX_LEVEL, Block, BoxSearch, IntArray, select, similar, starts_of
+from attncert.verifier.boxes import COPIES, MAX_LEVEL, Block, BoxSearch, IntArray, select, similar, starts_of
 from attncert.verifier.head import FloatArray, FloatHead
 from attncert.verifier.hull import head_hull
 from attncert.verifier.jensen import error_model, moments, power_mean
@@ -128,6 +128,13 @@ class IntegralSearch(BoxSearch):
         self.boxes += len(children.lower)
         self.lower, self.upper = self._sums()
         return True
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the leaves, which are copied while some are replaced, and of the tree."""
+        leaves = self.leaves
+        numbers = leaves.lower.nbytes + leaves.upper.nbytes + leaves.kind.nbytes + leaves.tilt.nbytes
+        return COPIES * (leaves.block.nbytes + numbers) + self.tree.nbytes
 
     def preorder(self) -> str:
         """The tree, with the marks of its leaves."""

@@ -55,6 +55,10 @@ def verify(
                 journal=journal,
             )
         case LpError():
-            return prove_lp.verify(statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress)
+            return prove_lp.verify(
+                statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress, memory=memory
+            )
         case Indicator():
-            return indicator.verify(statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress)
+            return indicator.verify(
+                statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress, memory=memory
+            )

@@ -35,21 +35,27 @@ def verify(
     deadline: Deadline = NEVER,
     max_boxes: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    memory: int | None = None,
 ) -> Outcome:
-    """Decide the claim, until the deadline, in at most `max_boxes` boxes where that is given.
+    """Decide the claim, until the deadline, in at most `max_boxes` boxes and `memory` bytes where these are given.
 
     Raises InvalidTarget when the target is not integrable.
     """
     started = time.monotonic()
     columns, bounds, silence = _begin(statement, claim, claim.tolerance)
-    interrupted = False
+    interrupted, stopped = False, "stopped"
     extra = 20_000 + 20 * columns[0].head.tokens
     try:
         while True:
             boxes = bounds.boxes
             decided = bounds.verdict(claim.tolerance) != "undecided"
             most = min(max_boxes or 1 << 62, extra) if decided else max_boxes or 1 << 62
-            if (decided and bounds.close()) or boxes >= most or deadline.passed() or not bounds.refine():
+            if (decided and bounds.close()) or boxes >= most or deadline.passed():
+                break
+            if memory is not None and bounds.nbytes > memory:
+                stopped = "stopped at the memory cap"
+                break
+            if not bounds.refine():
                 break
             if progress is not None:
                 progress(Progress(bounds.share(claim.tolerance), boxes, columns[0].head.tokens))
@@ -59,7 +65,7 @@ def verify(
     boxes = bounds.boxes
     evidence: Evidence | None = None
     lower, upper = bounds.norms()
-    detail = f"stopped after {boxes} boxes, before the bounds on the norm decided the claim"
+    detail = f"{stopped} after {boxes} boxes, before the bounds on the norm decided the claim"
     if verdict != "undecided":
         low, high = bounds.spelled(claim.tolerance)
         lower, upper = float_down(low), float_up(high)
@@ -79,6 +85,7 @@ def enclose_norm(
     deadline: Deadline = NEVER,
     max_boxes: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    memory: int | None = None,
 ) -> tuple[Integral | None, Outcome]:
     """Refine until upper <= (1 + gap) lower; returns evidence for both ends, None where the upper one is infinite.
 
@@ -90,7 +97,7 @@ def enclose_norm(
     interrupted, aim = False, float(gap) * (1 - 2.0**-20) - 4 * MARGIN
     try:
         while not (bounds.close(aim) or bounds.boxes >= (max_boxes or math.inf) or deadline.passed()):
-            if not bounds.refine():
+            if (memory is not None and bounds.nbytes > memory) or not bounds.refine():
                 break
             if progress is not None:
                 lower, upper = bounds.norms()
@@ -204,6 +211,11 @@ class _Bounds:
     def boxes(self) -> int:
         """The boxes examined."""
         return sum(search.boxes for search in self.searches)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the searches."""
+        return sum(search.nbytes for search in self.searches)
 
     def trees(self) -> tuple[str, ...]:
         """The split trees of all columns."""
