@@ -678,9 +678,9 @@ def norm_on_a_line(statement: Statement, breaks: Sequence[str]) -> float:
         same = np.sign(f(middle[:, None])[:, 0]) == sign if len(places) else np.zeros(0, bool)
         left, right = np.where(same, middle, left), np.where(same, right, middle)
     nodes, weights = pieces(lo, hi, [*left.tolist(), *(float(Fraction(b)) for b in breaks)], 96, 16)
-    errors = np.abs(f(nodes[:, None])).sum(axis=1)
-    largest = errors.max()
-    return float(largest * (weights @ (errors / largest) ** p) ** (1 / p))
+    errors = np.abs(f(nodes[:, None]))
+    largest = errors.max() or 1.0
+    return float(largest * (weights @ ((errors / largest) ** p).sum(axis=1)) ** (1 / p))
 
 
 def norm_on_a_plane(statement: Statement) -> float:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +23,9 @@ import numpy as np
 import pytest
 from heads import error_at, errors_at, inputs_of, inside, kernel_says, points_of, sealed
 from make_cases import FOLDERS, sidecar
+from test_expanded_integral import norm_on_a_line
 
+from attncert.certificates.claim import LpError
 from attncert.certificates.document import Document
 from attncert.certificates.errors import InputError
 from attncert.certificates.evaluate import evaluate_float
@@ -102,6 +106,8 @@ def disproof(data: bytes, found: kernel.Finding) -> str | None:
     statement = Document.from_bytes(data).statement
     if found.statement_sha256 != statement.sha256:
         return "another statement"
+    if isinstance(statement.claim, LpError):
+        return false_norm(statement.text, found)
     if found.verdict == "refuted":
         assert found.point is not None
         assert found.entry is not None
@@ -116,6 +122,30 @@ def disproof(data: bytes, found: kernel.Finding) -> str | None:
         if error is None or error > bound:
             return f"the error at {x} is {error}"
     return None
+
+
+def false_norm(text: str, found: kernel.Finding) -> str | None:
+    """Why a finding about a norm of a head on a line is wrong, as far as quadrature tells."""
+    assert found.lower is not None
+    lower, bound, tolerance = kernel_number(found.lower), kernel_number(found.bound), claimed(text)
+    if not (0 < bound <= tolerance if found.verdict == "proved" else lower > tolerance == bound):
+        return f"the bounds {lower} and {bound} do not decide the claim"
+    norm = measured(text)
+    high = bound if found.verdict == "proved" else math.inf
+    wrong = math.isfinite(norm) and not lower * (1 - Fraction(1, 10**6)) <= norm <= high * (1 + 1e-6)
+    return f"the norm is {norm}" if wrong else None
+
+
+def claimed(text: str) -> Fraction:
+    claim = statement_from_json(json.loads(text)).claim
+    assert isinstance(claim, LpError)
+    return claim.tolerance
+
+
+@lru_cache(maxsize=64)
+def measured(text: str) -> float:
+    with np.errstate(all="ignore"):
+        return norm_on_a_line(statement_from_json(json.loads(text)), [])
 
 
 def kernel_number(text: str) -> Fraction:
@@ -253,6 +283,10 @@ def test_changes_can_be_accepted_and_lies_would_be_noticed() -> None:
     assert disproof(false, lie) is not None
     point = kernel.Finding("refuted", json.loads(wider)["statement_sha256"], "", "0.6", 1, 0, 8, ("0",), (0, 0))
     assert disproof(wider, point) is not None
+    norm = (FOLDER / "accept" / "taylor-norm.json").read_bytes()
+    found = kernel.check_bytes(norm)
+    for lie in ({"lower": "0.2402"}, {"bound": "0.2389"}, {"bound": "0.6"}, {"verdict": "refuted", "bound": "0.5"}):
+        assert disproof(norm, replace(found, **lie)) is not None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -304,7 +338,7 @@ def check_damage(path: Path, count: int) -> Counter[str]:
         said["accepted"] += 1
         assert found.statement_sha256 == original.statement_sha256
         assert found.verdict == original.verdict
-        if found.verdict == "proved":
+        if found.verdict == "proved" and found.lower is None:
             assert kernel_number(found.bound) >= largest
         else:
             assert disproof(worse, found) is None
