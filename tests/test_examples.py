@@ -49,6 +49,11 @@ SAID = {
     "smooth_in_l2.py": [
         r"proved: the error lies between 0\.\d+ and 0\.\d+, \d+ tokens",
     ],
+    "bound_the_error.py": [
+        r"sup norm, gap 0\.01: between 0\.0\d+ and 0\.0\d+, [\d]+ boxes",
+        r"sup norm, gap 0\.000001: between 0\.0\d+ and 0\.0\d+, [\d]+ boxes",
+        r"L_2 norm: between 0\.03\d+ and 0\.03\d+, [\d]+ boxes",
+    ],
     "indicator_theorem.py": [
         r"proved: the layer measures at most 0\.09\d+, beta \d+",
     ],
