@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from balls import exact_entry, exact_weights, fraction, rational, values_of
 from flint import arb, fmpq
-from heads import Number, bytes_of, json_of, kernel_says, statement_of
+from heads import Number, bytes_of, grid_statement, json_of, kernel_says, statement_of
 
 from attncert import Certificate, bound
 from attncert.certificates.claim import LpError
@@ -466,7 +466,7 @@ def test_the_mean_of_a_power_holds_for_every_error_that_a_model_allows(p: Fracti
         poly = plus(poly, Fraction((1 if poly[zero] > 0 else -1) * 2000))
         indices = multi_indices(m, K)
         coefficients = np.array([[float(poly.get(each, 0)) * unit] for each in indices])
-        low, high = power_mean(Model(coefficients, np.array([rest * unit]), m, K, K), float(p))
+        low, high = power_mean(Model(coefficients, np.array([rest * unit]), m, K, K), p)
         sign = -1 if p % 2 and poly[zero] < 0 else 1
         for s in (-1, 0, 1):
             shifted = plus(poly, s * Fraction(rest))
@@ -477,8 +477,11 @@ def test_the_mean_of_a_power_holds_for_every_error_that_a_model_allows(p: Fracti
     assert close >= 1
 
 
-@pytest.mark.parametrize("p", [1.0, 3.0, 2.5])
-def test_there_is_no_mean_of_an_odd_power_where_the_sign_is_open(p: float) -> None:
+ALMOST_TWO = 2 + Fraction(1, 2**60)
+
+
+@pytest.mark.parametrize("p", [Fraction(1), Fraction(3), Fraction(5, 2), ALMOST_TWO], ids=float)
+def test_there_is_no_mean_of_an_odd_power_where_the_sign_is_open(p: Fraction) -> None:
     coefficients = np.array([[10.0, -10.0, 11.0, 9.0, 0.0], [9.0, 9.0, 9.0, 9.0, 1.0]])
     low, high = power_mean(Model(coefficients, np.array([0.5, 0.5, 0.5, 0.5, 0.0]), 1, 4, 1), p)
     assert np.isfinite(low).tolist() == np.isfinite(high).tolist() == [True, True, True, False, False]
@@ -752,6 +755,16 @@ def false_bounds(statement: Statement, evidence: Integral, norm: float, slip: fl
     assert kernel_says(bytes_of(in_norm(statement, p, high), too_low)) == "leaf"
     too_high = replace(evidence, lower=low, upper=max(evidence.upper, low))
     assert kernel_says(bytes_of(in_norm(statement, p, low * (1 - Fraction(1, 10**9))), too_high)) == "leaf"
+
+
+@pytest.mark.parametrize("p", [ALMOST_TWO, 2 - Fraction(1, 10**30), 4 + Fraction(1, 10**20)], ids=["2+", "2-", "4+"])
+def test_a_power_that_float64_rounds_to_an_even_one_is_not_even(p: Fraction) -> None:
+    statement = in_norm(grid_statement("sin(2*pi*x)", "[0,1]", [5], 40, 1), p)
+    found = bound(Certificate(statement, None, {}), gap="0.01")
+    assert found.verdict == "proved", found.detail
+    even = norm_on_a_line(in_norm(statement, Fraction(round(p))), [])
+    assert float(found.error_lower or 1) <= even * (1 + 1e-9)
+    assert even * (1 - 1e-9) <= float(found.error_upper or 0)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -101,7 +101,7 @@ class IntegralSearch(BoxSearch):
     ) -> None:
         """Set up a search as in BoxSearch; `power` is p >= 1. Starts with bounds over the whole box."""
         super().__init__(target, entries, head, box, silence=silence, conditions=conditions)
-        self.power, self.scale = float(power), scale
+        self.exact_power, self.power, self.scale = power, float(power), scale
         volume = math.prod((hi - lo for lo, hi in box.sides), start=Fraction(1))
         self.volume_low, self.volume_high = float_down(volume), float_up(volume)
         self.spread = up(head.value_max - head.value_min)
@@ -245,7 +245,7 @@ class IntegralSearch(BoxSearch):
             for r, entry in enumerate(self.entries):
                 error = error_model(zeroth, firsts[r], middle[r], f[entry].of_boxes(part))
                 error = error.widened(up(leak * self.spread[r])).scaled(1 / self.scale)
-                low, high = power_mean(error, self.power)
+                low, high = power_mean(error, self.exact_power)
                 outside = (growth[part] - 1) * error.size() ** self.power * (1 + 2.0**-30)
                 least += np.maximum(low - outside, 0.0)
                 most += high * growth[part]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
@@ -119,8 +120,10 @@ def error_model(zeroth: Model, first: Model, middle: FloatArray, f: Model) -> Mo
     return (f.shifted(-middle) * zeroth - first) * zeroth.reciprocal()
 
 
-def power_mean(error: Model, power: float) -> tuple[FloatArray, FloatArray]:
+def power_mean(error: Model, power: Fraction) -> tuple[FloatArray, FloatArray]:
     """Bounds (B,) on the mean of |error|^power over each box; NaN where the sign is open and the power not even.
+
+    The power is exact: one that float64 rounds to an even number is not even.
 
     The mean of u^a over [-1, 1]^m is the product of 1 / (a_k + 1) if all exponents are even, else 0. Rounding argument.
     The sum of products errs by less than 2^-44 of the sum of absolute values, which is added to the remainder.
@@ -129,7 +132,7 @@ def power_mean(error: Model, power: float) -> tuple[FloatArray, FloatArray]:
     if power % 2:
         values = error.range()
         error = error.scaled(np.where(values.lo >= 0, 1.0, np.where(values.hi <= 0, -1.0, np.nan)))
-    model = error.integer_power(int(power)) if power == int(power) else error.power(power)
+    model = error.integer_power(int(power)) if power.denominator == 1 else error.power(float(power))
     shares = np.array(
         [0.0 if any(x % 2 for x in a) else 1 / math.prod(x + 1 for x in a) for a in multi_indices(m, model.degree)]
     )
