@@ -285,13 +285,17 @@ def test_a_denominator_that_touches_0_is_refused() -> None:
 
 
 def test_sums_are_rounded_outward_on_boxes_below_the_precision() -> None:
-    """2^-100 of the volume, in units of 2^-16: a whole unit above, and nothing below."""
-    walk, _, _ = told(random.Random(2), 1, Fraction(2), 8, 20)
-    walk.poly, walk.rest = {(0,): Fraction(1 << 8)}, 0
-    lo, hi = walk.root[0][:2]
-    walk.rule("A", [(lo, hi, 0, 100)], walk.all, walk.all[1], [0, 0, 0])
-    assert walk.sums == [0, math.ceil(Fraction(walk.sums[1]))]
-    assert walk.sums[1] >= 1
+    """2^-21 of the volume, in units of 2^-16: one unit above, and nothing below."""
+    statement = lp_statement("0", "[0,1]^3", [[0] * 3] * 3, [0] * 3, [[0] * 3], Fraction(2))
+    known = walk_of(statement, 8, 20)
+    walk = Told(known.head, known.target, 0, Fraction(2), 8, 20)
+    walk.poly, walk.rest, box = {(0, 0, 0): Fraction(1 << 8)}, 0, walk.root
+    for step in range(21):
+        box = walk.halves(box, str(step % 3), 0)[1]
+    ((below, above),) = walk.expanded("A", box, walk.all, walk.all[1])
+    assert 0 < below <= 1 << 8 <= above < 1 << 9
+    walk.rule("A", box, walk.all, walk.all[1], [0, 0, 0])
+    assert walk.sums == [0, 1]
 
 
 def test_an_expansion_needs_a_denominator_that_stays_positive() -> None:
