@@ -141,6 +141,13 @@ def _gauss(f: object, a: mpmath.mpf, b: mpmath.mpf) -> mpmath.mpf:
     return half * sum(w * f(centre + half * x) for x, w in nodes)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(("p", "size"), [(7, Fraction(1, 10**5)), (100, Fraction(1)), (101, Fraction(1))])
+def test_powers_of_small_errors_keep_their_bits(p: int, size: Fraction) -> None:
+    target = f"{size}*sin(2*pi*x)"
+    found = bound(Certificate(lp_of(grid_statement(target, "[0,1]", [16], 200, 1), p), None, {}), gap="0.05")
+    assert found.verdict == "proved", found.detail
+
+
 def test_a_norm_in_the_plane_is_enclosed_to_a_thousandth() -> None:
     found = enclose_error(lp_of(grid_statement(SMOOTH, "[0,1]^2", [8, 8], 60, 1), 2), Fraction(1, 1000))
     assert found.reached, found.detail

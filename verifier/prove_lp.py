@@ -110,7 +110,8 @@ def enclose_norm(
         digits = 5 + max(0, math.ceil(-math.log10(gap)))
         low = _short(Fraction(lower) * (1 - Fraction(MARGIN)), digits, math.floor)
         high = _short(Fraction(upper) * (1 + Fraction(MARGIN)), digits, math.ceil)
-        precision = _precision(statement, claim, bounds.boxes) + kernel_precision(statement, columns, scale)
+        precision = _precision(statement, replace(claim, tolerance=scale), bounds.boxes)
+        precision += kernel_precision(statement, columns, scale)
         evidence = Integral(low, high, precision, silence, bounds.trees())
         reached = high <= low * (1 + gap)
     verdict: Verdict = "verified" if reached else "undecided"
