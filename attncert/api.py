@@ -27,6 +27,7 @@ from attncert.certificates.statement import SEARCHABLE, Statement, require_searc
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.indicator import indicator_candidates
 from attncert.construct.lp import lp_candidates
+from attncert.construct.spectral import spectral_candidates
 from attncert.construct.uniform import Candidate, uniform_candidates
 from attncert.size import parse_size
 from attncert.verifier import kernel
@@ -39,7 +40,7 @@ from attncert.verifier.singular import require_integrable
 
 ProgressCallback = Callable[[Progress], None]
 
-METHODS = ("auto", "uniform")
+METHODS = ("auto", "uniform", "spectral")
 PRECISION_RANGE = (24, 100_000)
 
 GAPS = (Fraction(1, 10**9), Fraction(10**6))
@@ -125,10 +126,11 @@ def construct_head(
     where: Sequence[str] = (),
     method: str = "auto",
     precision: int = 106,
+    max_value: str | Fraction | int | None = None,
     apriori: bool = False,
 ) -> Certificate:
     """Emit a head and the claim, without evidence. Arguments as for `certify`."""
-    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision)
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value)
     return request.certificate(next(request.candidates(apriori, NEVER)))
 
 
@@ -180,6 +182,7 @@ def certify(
     method: str = "auto",
     proof: str = "paving",
     precision: int = 106,
+    max_value: str | Fraction | int | None = None,
     apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
@@ -195,16 +198,18 @@ def certify(
     number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). norm:
     `"inf"`, or p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention:
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
-    and Q; the domain lists the entries row by row, those of K before those of Q. precision: bits of the emitted
-    weights. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the coarsest grid that
-    can be proved. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped goes on with
-    `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
+    and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"`, which is what
+    `"auto"` means, or `"spectral"`, which needs few tokens for smooth targets in the sup norm. max_value: a bound on
+    the values of the tokens, for the latter. precision: bits of the weights; `"spectral"` takes more where the
+    tolerance needs them. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the
+    coarsest grid that can be proved. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped
+    goes on with `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
     if proof != "paving":
         raise InputError(f"unknown proof {proof!r}; this version knows: paving")
-    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision)
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value)
     deadline = Deadline.after(budget)
     candidates = request.candidates(apriori, deadline)
     settings = _Settings(jobs, _memory(memory), None if journal is None else Path(journal), check, progress)
@@ -388,6 +393,8 @@ class _Request:
     space: InputSpace
     conditions: tuple[Condition, ...]
     precision: int
+    method: str
+    max_value: float | None
 
     def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
         if isinstance(self.claim, LpError):
@@ -397,6 +404,17 @@ class _Request:
                 self.claim,
                 precision=self.precision,
                 apriori_only=apriori,
+                deadline=deadline,
+                conditions=self.conditions,
+            )
+        if self.method == "spectral":
+            return spectral_candidates(
+                self.target,
+                self.box,
+                self.claim.tolerance,
+                precision=self.precision,
+                apriori_only=apriori,
+                max_value=self.max_value,
                 deadline=deadline,
                 conditions=self.conditions,
             )
@@ -425,6 +443,7 @@ def _request(
     where: Sequence[str],
     method: str,
     precision: int,
+    max_value: str | Fraction | int | None,
 ) -> _Request:
     box, members = parse_domain(domain)
     space = _input_space(target, box, attention, shape)
@@ -433,12 +452,15 @@ def _request(
     if method not in METHODS:
         raise InputError(f"unknown method {method!r}; this version knows: {', '.join(METHODS)}")
     _require_precision(precision)
+    largest = _largest_value(max_value, method)
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = error_claim(norm, parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
     if isinstance(claim, LpError):
         if claim.power > MAX_POWER:
             raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
+        if method == "spectral":
+            raise InputError("the spectral construction is for the sup norm (--norm inf)")
         if any(lo == hi for lo, hi in box.sides):
             raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
     require_searchable(box, claim.tolerance)
@@ -446,7 +468,19 @@ def _request(
     parsed = parse_target(target, space)
     if isinstance(claim, LpError):
         require_integrable(parsed, box, claim.power, conditions)
-    return _Request(parsed, box, claim, space, conditions, precision)
+    return _Request(parsed, box, claim, space, conditions, precision, method, largest)
+
+
+def _largest_value(max_value: str | Fraction | int | None, method: str) -> float | None:
+    """The bound on the values of the tokens, for the construction whose values may be large."""
+    if max_value is None:
+        return None
+    if method != "spectral":
+        raise InputError("a bound on the values goes with the spectral construction (--method spectral)")
+    largest = parse_exact(max_value) if isinstance(max_value, str) else Fraction(max_value)
+    if not 0 < largest <= 10**300:
+        raise InputError("the bound on the values must be positive and at most 1e300")
+    return float(largest)
 
 
 def _require_precision(precision: int) -> None:

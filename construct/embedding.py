@@ -23,6 +23,7 @@ each row a of X_K, in which P_a picks the row and Q_a holds its coefficients c_i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from attncert.certificates.attention import Attention, CrossAttention, SelfAttention
@@ -45,11 +46,39 @@ def embed(
     """
     n_o = len(values)
     keys, biases = [_repeat(row, n_o) for row in keys], _repeat(biases, n_o)
-    joined = [_concatenate(parts, tokens) for parts in zip(*values, strict=True)]
-    marks = [_marks(j, n_o, tokens) for j in range(n_o)] if n_o > 1 else []
+    lengths = [tokens] * n_o
+    joined = [_concatenate(parts, lengths) for parts in zip(*values, strict=True)]
+    return _attention(space, keys, biases, joined, lengths, gate)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The tokens of one output column: m rows of keys, a row of biases, d_o rows of values, all of one length."""
+
+    keys: Sequence[Row]
+    biases: Sequence[Fraction]
+    values: Sequence[Row]
+
+
+def embed_blocks(space: InputSpace, blocks: Sequence[Block], gate: Fraction = ZERO) -> Attention:
+    """The head with a block for each output column, each with its own number of tokens, keys and biases."""
+    lengths = [len(block.biases) for block in blocks]
+    keys, values = (
+        [_concatenate(parts, lengths) for parts in zip(*rows, strict=True)]
+        for rows in ([block.keys for block in blocks], [block.values for block in blocks])
+    )
+    biases = _concatenate([block.biases for block in blocks], lengths)
+    return _attention(space, keys, biases, values, lengths, gate)
+
+
+def _attention(
+    space: InputSpace, keys: Sequence[Row], biases: Row, values: Sequence[Row], lengths: Sequence[int], gate: Fraction
+) -> Attention:
+    """The head whose block of output column j has lengths[j] tokens; rows run over all blocks."""
+    marks = [_marks(j, lengths) for j in range(len(lengths))] if len(lengths) > 1 else []
     if space.query_shape is None:
-        return _self_attention(space.shape, keys, biases, joined, marks, n_o * tokens, gate)
-    return _cross_attention(space.shape, space.query_shape, keys, biases, joined, marks, n_o * tokens, gate)
+        return _self_attention(space.shape, keys, biases, values, marks, lengths, gate)
+    return _cross_attention(space.shape, space.query_shape, keys, biases, values, marks, sum(lengths), gate)
 
 
 def _self_attention(
@@ -58,10 +87,11 @@ def _self_attention(
     biases: Row,
     values: Sequence[Row],
     marks: Sequence[Row],
-    tokens: int,
+    lengths: Sequence[int],
     gate: Fraction,
 ) -> SelfAttention:
     d, n = shape
+    tokens = sum(lengths)
     m, n_o, d_o = d * n, max(len(marks), 1), len(values)
     rows = [*([ZERO] * m), *keys, biases, ONE, *values]
     d_z = len(rows)
@@ -78,7 +108,7 @@ def _self_attention(
         W_K=SparseMatrix((width, len(rows)), keyed),
         W_Q=SparseMatrix((width, len(rows)), queried),
         W_V=SparseMatrix((d_o, len(rows)), {(r, 2 * m + 2 + r): ONE for r in range(d_o)}),
-        W_O=SparseMatrix((tokens, n_o), {(j * (tokens // n_o), j): ONE for j in range(n_o)}),
+        W_O=SparseMatrix((tokens, n_o), {(sum(lengths[:j]), j): ONE for j in range(n_o)}),
     )
 
 
@@ -95,7 +125,7 @@ def _cross_attention(
     (d_K, n_K), (d_Q, n_Q) = key_shape, query_shape
     m_K, m_Q, n_o, d_o = d_K * n_K, d_Q * n_Q, max(len(marks), 1), len(values)
     rows_K = [*keys[m_K:], biases, *values, *marks]
-    rows_Q = [*([ZERO] * m_Q), ONE, *(_marks(j, n_o, 1) for j in range(len(marks)))]
+    rows_Q = [*([ZERO] * m_Q), ONE, *(_marks(j, [1] * n_o) for j in range(len(marks)))]
     d_K_z, width = len(rows_K), m_Q + 1 + len(marks)
     first_mark = m_Q + 1 + d_o
     keyed = {(row, row): ONE for row in range(m_Q + 1)}
@@ -120,9 +150,9 @@ def _cross_attention(
     )
 
 
-def _marks(j: int, blocks: int, length: int) -> Row:
+def _marks(j: int, lengths: Sequence[int]) -> Row:
     """The row that is 1 on block j and 0 on the others."""
-    return _concatenate([ONE if block == j else ZERO for block in range(blocks)], length)
+    return _concatenate([ONE if block == j else ZERO for block in range(len(lengths))], lengths)
 
 
 def _broadcast_column(h: int, d: int, n: int, d_z: int, columns: int) -> tuple[SparseMatrix, DenseMatrix]:
@@ -135,11 +165,11 @@ def _repeat(row: Row, times: int) -> Row:
     return row if isinstance(row, Fraction) or times == 1 else list(row) * times
 
 
-def _concatenate(parts: Sequence[Row], length: int) -> Row:
-    """Rows of the same length one after another."""
+def _concatenate(parts: Sequence[Row], lengths: Sequence[int]) -> Row:
+    """Rows of those lengths one after another."""
     if len(parts) == 1:
         return parts[0]
     row: list[Fraction] = []
-    for part in parts:
+    for part, length in zip(parts, lengths, strict=True):
         row += [part] * length if isinstance(part, Fraction) else part
     return row
