@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import Any
 
 import mpmath
@@ -50,8 +51,9 @@ class Axis:
         return 2 + max(0, math.ceil(float(mpmath.log((1 + abs(mid)) / half, 2))))
 
 
+@cache
 def context_of(bits: int) -> Any:
-    """An own context of mpmath: the global precision is neither used nor changed."""
+    """A context of mpmath, to be left as it is: the global precision is neither used nor changed."""
     context = mpmath.MPContext()
     context.prec = bits
     return context
@@ -68,6 +70,7 @@ def scaled(x: Any, bits: int) -> int:
     return (exact.numerator << bits) // exact.denominator
 
 
+@lru_cache(maxsize=1024)
 def bernstein_matrix(axis: Axis, degree: int, bits: int) -> tuple[Integers, int]:
     """Row k holds the Bernstein coefficients of T_k(u) in that degree, times 2^precision; with that precision.
 

@@ -29,6 +29,9 @@ Array = npt.NDArray[Any]
 ROUNDS = 40
 """Rounds of Lawson's iteration."""
 
+MAX_ENTRIES = 1 << 24
+"""Points times functions in it: a random choice of the points takes part where there are more."""
+
 
 class Arithmetic(Protocol):
     """Numbers in arrays: of doubles, or of integers over 2^bits."""
@@ -283,23 +286,27 @@ def lawson(basis: FloatArray, residual: FloatArray, goal: float, deadline: Deadl
     """Coefficients of the basis that bring one column of residuals, about, to its least maximum; (functions,).
 
     Lawson's iteration: least squares whose weights grow where the error is large. It ends once the maximum is at most
-    `goal`, or when the weighted mean, a lower bound on what is possible, exceeds it.
+    `goal`, when the weighted mean, a lower bound on what is possible, exceeds it, or when it is far off after a while.
     """
+    most = max(MAX_ENTRIES // basis.shape[1], 2 * basis.shape[1])
+    if len(basis) > most:
+        kept = np.random.default_rng(3).permutation(len(basis))[:most]
+        basis, residual = basis[kept], residual[kept]
     weights = np.full(len(residual), 1 / len(residual))
     best, least = np.zeros(basis.shape[1]), float(np.max(np.abs(residual)))
-    for _ in range(ROUNDS):
+    for done in range(ROUNDS):
         deadline.check()
-        root = np.sqrt(weights)
-        q, r = np.linalg.qr(basis * root[:, None])
+        weighted = basis.T * weights
         try:
-            answer = np.linalg.solve(r, q.T @ (residual * root))
+            answer = np.linalg.solve(weighted @ basis, weighted @ residual)
         except np.linalg.LinAlgError:
             break
         errors = np.abs(residual - basis @ answer)
         worst = float(errors.max())
         if worst < least:
             best, least = answer, worst
-        if least <= goal or math.sqrt(float(weights @ errors**2)) > goal:
+        hopeless = (done > 8 and least > 1.6 * goal) or (done > 16 and least > 1.15 * goal)
+        if least <= goal or hopeless or math.sqrt(float(weights @ errors**2)) > goal:
             break
         weights = weights * errors
         weights = weights / weights.sum() + 1e-13 / len(weights)

@@ -377,7 +377,9 @@ class Search:
         if axes not in self.samples:
             density = {1: 8, 2: 4}.get(len(self.moving), 2)
             most = self.arithmetic.most_samples / 1.5 ** len(self.moving)
-            sizes = [density * count if axis.rate else 1 for axis, count in zip(axes, self.counts, strict=True)]
+            sizes = [
+                density * count * 2 // 3 if axis.rate else 1 for axis, count in zip(axes, self.counts, strict=True)
+            ]
             while math.prod(sizes) > most:
                 sizes = [max(1, size * 7 // 8) for size in sizes]
             parts = [
