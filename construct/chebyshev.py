@@ -199,7 +199,7 @@ class Fixed:
     def to_float(self, numbers: Array, unit: Fraction) -> FloatArray:
         """See Arithmetic."""
         up, down = unit.denominator, unit.numerator << self.bits
-        return np.array([_quotient(x * up, down) for x in numbers.ravel()], dtype=float).reshape(numbers.shape)
+        return np.array([quotient(x * up, down) for x in numbers.ravel()], dtype=float).reshape(numbers.shape)
 
     def from_float(self, numbers: FloatArray, unit: Fraction) -> Array:
         """See Arithmetic."""
@@ -210,7 +210,8 @@ class Fixed:
         return numbers, self.bits
 
 
-def _quotient(a: int, b: int) -> float:
+def quotient(a: int, b: int) -> float:
+    """The double nearest to a / b, or one of 300 digits."""
     try:
         return a / b
     except OverflowError:
@@ -227,13 +228,20 @@ def _each(numbers: Array, function: Any) -> Integers:
 class Series:
     """The Chebyshev coefficients of a target on the axes, (counts, outputs), and how well degrees do, in units.
 
-    `tails` (counts): for each degree vector the largest, over the outputs, mean square of the terms left out, in the
-    measure of the nodes. No series of those degrees is closer in the sup norm than its root.
+    For each degree vector the largest over the outputs, (counts): `squares`, the mean square of the terms left out in
+    the measure of the nodes (no series of those degrees is closer in the sup norm than its root), and `sums`, the sum
+    of their absolute values (the series that is cut off is no farther).
     """
 
     axes: tuple[Axis, ...]
     coefficients: Array
-    tails: FloatArray
+    squares: FloatArray
+    sums: FloatArray
+
+    @property
+    def guide(self) -> FloatArray:
+        """About the least error: between the two bounds."""
+        return np.sqrt(self.sums * np.sqrt(2 * self.squares))
 
 
 def series(
@@ -249,23 +257,26 @@ def series(
     numbers = on_product(arithmetic, target, [places for places, _ in nodes], deadline)
     for k, (_, matrix) in enumerate(nodes):
         numbers = arithmetic.contract(matrix, numbers, k)
-    return Series(axes, numbers, tails(arithmetic.to_float(numbers, unit)))
-
-
-def tails(coefficients: FloatArray) -> FloatArray:
-    """For each degree vector the largest mean square of the terms left out; (counts, outputs) to (counts)."""
-    squares = np.minimum(np.abs(coefficients), 1e120) ** 2
-    dimension = squares.ndim - 1
-    for k in range(dimension):
-        weight = np.full(squares.shape[k], 0.5)
+    sizes = np.minimum(np.abs(arithmetic.to_float(numbers, unit)), 1e120)
+    squares = sizes**2
+    for k, count in enumerate(counts):
+        weight = np.full(count, 0.5)
         weight[0] = 1.0
-        squares = squares * weight.reshape([-1 if j == k else 1 for j in range(dimension + 1)])
-    total = np.zeros(squares.shape)
-    part = squares
+        squares = squares * weight.reshape([-1 if j == k else 1 for j in range(squares.ndim)])
+    return Series(axes, numbers, left_out(squares), left_out(sizes))
+
+
+def left_out(terms: FloatArray) -> FloatArray:
+    """For each degree vector the sum of the terms that it leaves out, the largest over the outputs.
+
+    terms: (counts, outputs); the answer: (counts).
+    """
+    dimension = terms.ndim - 1
+    total = np.zeros(terms.shape)
+    part = terms
     for k in range(dimension):  # the terms whose first degree too high is that of axis k
         beyond = part.sum(axis=tuple(range(k + 1, dimension)), keepdims=True)
-        above = np.flip(np.cumsum(np.flip(beyond, k), axis=k), k)
-        total = total + _shifted(above, k)
+        total = total + _shifted(np.flip(np.cumsum(np.flip(beyond, k), axis=k), k), k)
         part = np.cumsum(part, axis=k)
     return np.asarray(total.max(axis=-1))
 

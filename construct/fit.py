@@ -49,13 +49,31 @@ FLOAT_RESOLUTION = 1e-12
 
 MAX_DEGREE = 160
 
+LARGEST = 1e9
+"""Values up to this many times the largest of the target are tried first; larger ones only where none of them do."""
+
+PESSIMISM = 8.0
+"""A fit is tried where the cut series misses the goal by at most this factor, by the sum of the terms left out."""
+
 LINES = 9
 """Lines along an axis on which its rates are compared."""
 
 TRIES = 6
 """Fits tried for each number of tokens."""
 
-MAX_TRIES = 60
+MAX_TRIES = 120
+
+MAX_ENTRIES = 100
+"""Degree vectors and rates with the same number of tokens that are compared."""
+
+HOPELESS = 30.0
+"""Rates are not refined where fewer tokens would leave out this much."""
+
+MAX_POOL = 300
+"""Rates of all axes together for which a series is found."""
+
+Entry = tuple[float, float, tuple[int, ...], Series]
+"""What the cut series leaves out, about the least error, degrees, series."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +168,9 @@ class Search:
         self.bits = 64 + max(0, math.ceil(log))
         precise = float(self.tolerance) < FLOAT_RESOLUTION * max(self.size, 1e-300)
         self.arithmetic: Arithmetic = Fixed(self.bits) if precise else Floats(self.bits)
+        self.modest: dict[int, Axis] = {}
         self.unit = self.tolerance * Fraction(self.goal)
         self.still = [Axis(lo, hi, Fraction(0), (lo + hi) / 2) for lo, hi in self.box.sides]
-        self.tries = 0
 
     def _size(self) -> float:
         """About the largest value of the target."""
@@ -163,33 +181,32 @@ class Search:
 
     def best(self) -> Fit:
         """The fit with the fewest tokens; among these one with small values. Raises TooLarge where there is none."""
-        options, counts = self._options()
-        self.counts = counts
-        self._choose_rates(options)
-        self._refine_rates()
-        found = self._first_fit()
-        if found is None:
-            bounded = "" if self.max_value is None else f" and values up to {self.max_value:.3g}"
-            raise TooLarge(
-                f"the spectral construction finds no polynomial of degree {MAX_DEGREE} or less{bounded} for this "
-                "tolerance: it is for smooth targets; use --method uniform"
-            )
-        return found
+        caps = [LARGEST * self.size, math.inf] if self.max_value is None else [self.max_value]
+        options, self.counts = self._options(caps[0])
+        for self.cap in caps:
+            self._choose_rates(options)
+            self._refine_rates()
+            found = self._first_fit()
+            if found is not None:
+                return found
+        bounded = "" if self.max_value is None else f" with values up to {self.max_value:.3g}"
+        raise TooLarge(
+            f"the spectral construction finds no polynomial{bounded} of degree {MAX_DEGREE} or less for this tolerance: it "
+            "is for smooth targets; use --method uniform"
+        )
 
     # --- rates ---------------------------------------------------------------------------------------------------
 
-    def _options(self) -> tuple[dict[int, list[Axis]], list[int]]:
+    def _options(self, cap: float) -> tuple[dict[int, list[Axis]], list[int]]:
         """For each axis that matters its promising rates, the best first, and for all axes how many nodes to take."""
-        counts = [1] * self.box.dimension
-        options = {}
+        options: dict[int, list[Axis]] = {}
+        most, least = [1] * self.box.dimension, [1] * self.box.dimension
         for k in self.moving:
             lo, hi = self.box.sides[k]
             axes = suggested(self.target, self.box, k, self.bits + 64)
-            axes += [Axis(lo, hi, rate / (hi - lo), (lo + hi) / 2) for rate in PRODUCTS]
-            axes = [
-                replace(axis, rate=_trimmed(axis.rate)) if axis not in axes[: -len(PRODUCTS)] else axis for axis in axes
-            ]
-            nodes, ranked = 32, []
+            axes += [Axis(lo, hi, _trimmed(rate / (hi - lo)), (lo + hi) / 2) for rate in PRODUCTS]
+            nodes = 32
+            ranked: list[tuple[int, float, float, Axis]] = []
             while not ranked:
                 if nodes > 2 * MAX_DEGREE:
                     raise TooLarge(
@@ -199,45 +216,57 @@ class Search:
                     )
                 ranked = sorted(self._ranked(k, axes, nodes), key=lambda each: each[:2])
                 nodes *= 2
-            least = ranked[0][0]
-            options[k] = [axis for degree, _, axis in ranked if degree <= least + 3]
-            counts[k] = max(degree for degree, _, _ in ranked if degree <= least + 3) + 1
-            counts[k] += max(4, counts[k] // 2)
-        most = self.arithmetic.most_samples
-        if math.prod(counts) > most:
-            raise TooLarge(
-                f"the spectral construction needs {approximately(math.prod(counts))} or more samples of the target for "
-                f"this tolerance, more than {approximately(most)}; use --method uniform"
-            )
-        return options, counts
+            share = self.size * max(cap / max(self.size, 1e-300), 1.0) ** (1 / len(self.moving))
+            modest = [each for each in ranked if each[2] <= share]
+            spare = 3 if len(self.moving) > 1 else 16
+            kept = [each for group in (ranked, modest) for each in group if each[0] <= group[0][0] + spare]
+            options[k] = list(dict.fromkeys(axis for _, _, _, axis in kept))
+            self.modest[k] = modest[0][3] if modest else ranked[0][3]
+            least[k] = min(degree for degree, *_ in kept) + 2
+            degree = max(degree for degree, *_ in kept) + 1
+            most[k] = degree + max(4, degree // 2)
+        for counts in (most, least):
+            if math.prod(counts) <= self.arithmetic.most_samples:
+                return options, counts
+        raise TooLarge(
+            f"the spectral construction needs {approximately(math.prod(least))} or more samples of the target for this "
+            f"tolerance, more than {approximately(self.arithmetic.most_samples)}; use --method uniform"
+        )
 
-    def _ranked(self, k: int, axes: Sequence[Axis], count: int) -> Iterator[tuple[int, float, Axis]]:
-        """The least degree with which the axis is possible, how far from the goal, and the axis."""
+    def _ranked(self, k: int, axes: Sequence[Axis], count: int) -> Iterator[tuple[int, float, float, Axis]]:
+        """The degree that does on some lines, what it leaves out, its largest values there, and the axis."""
         random = np.random.default_rng(2)
         unit = [[Fraction(1, 2)] * self.box.dimension]
         if len(self.moving) > 1:
-            unit += [
-                [Fraction(int(n), 64) for n in row] for row in random.integers(0, 65, (LINES - 1, self.box.dimension))
-            ]
+            rows = random.integers(0, 65, (LINES - 1, self.box.dimension))
+            unit += [[Fraction(int(n), 64) for n in row] for row in rows]
         lines = [[lo + (hi - lo) * part for (lo, hi), part in zip(self.box.sides, row, strict=True)] for row in unit]
         for axis in axes:
             places, matrix = self.arithmetic.nodes(axis, count)
             points = [[x if j == k else other for j, other in enumerate(line)] for line in lines for x in places]
             values = self.arithmetic.sample(self.target, points, self.deadline)
             values = values.reshape(len(lines), count, -1).swapaxes(0, 1).reshape(count, -1)
-            numbers = self.arithmetic.to_float(self.arithmetic.contract(matrix, values, 0), self.unit)
-            squares = np.minimum(np.abs(numbers), 1e120) ** 2 / 2
-            beyond = np.flip(np.cumsum(np.flip(squares, 0), 0), 0).max(axis=1)  # entry n: the terms n and up
+            coefficients = self.arithmetic.contract(matrix, values, 0)
+            sizes = np.abs(self.arithmetic.to_float(coefficients, self.unit))
+            beyond = np.flip(np.cumsum(np.flip(sizes, 0), 0), 0).max(axis=1)  # entry n: the terms n and up
             fits = np.flatnonzero(beyond[1:] <= 1)
-            if len(fits) and fits[0] <= max(3 * count // 4, 1) and fits[0] <= MAX_DEGREE:
-                yield int(fits[0]), float(beyond[1 + fits[0]]), axis
+            at_ends = np.stack([coefficients[::2].sum(0) - coefficients[1::2].sum(0), coefficients.sum(0)])
+            ends = [
+                [x if j == k else other for j, other in enumerate(line)] for x in self.box.sides[k] for line in lines
+            ]
+            wanted = self.arithmetic.sample(self.target, ends, self.deadline).reshape(2, -1)
+            missed = np.max(np.abs(self.arithmetic.to_float(wanted - at_ends, self.unit)))  # the nodes were too few
+            if missed <= 1 and len(fits) and fits[0] <= min(max(3 * count // 4, 1), MAX_DEGREE):
+                degree = int(fits[0])
+                yield degree, float(beyond[1 + degree]), self._values((axis,), coefficients[: degree + 1])[2], axis
 
     def _choose_rates(self, options: dict[int, list[Axis]]) -> None:
         """Fill the pool: the best rates of each axis, then each rate of one axis beside the best of the others."""
-        axes = list(self.still)
+        starts = [list(self.still), list(self.still)]
         for k in self.moving:
-            axes[k] = options[k][0]
-        best, least = axes, self._rank(axes)
+            starts[0][k], starts[1][k] = options[k][0], self.modest[k]
+        best = min(starts, key=self._rank)
+        least = self._rank(best)
         for _ in range(2 if len(self.moving) > 1 else 1):
             before = least
             for k in self.moving:
@@ -257,17 +286,15 @@ class Search:
         nearest = self._nearest(axes, tokens)
         for step in STEPS:
             moved = True
-            while moved and len(self.pool) < 400:
+            while moved and len(self.pool) < MAX_POOL and nearest < HOPELESS:
                 moved = False
                 for k, factor in product(self.moving, (1 - step, 1 + step)):
-                    trial = [
-                        replace(axis, rate=_trimmed(axis.rate * factor)) if j == k else axis
-                        for j, axis in enumerate(axes)
-                    ]
+                    rate = _trimmed(axes[k].rate * factor)
+                    trial = [replace(axis, rate=rate) if j == k else axis for j, axis in enumerate(axes)]
                     if tuple(trial) in self.pool:
                         continue
                     near = self._nearest(trial, tokens)
-                    if near < nearest:
+                    if near < 0.95 * nearest:
                         axes, nearest, moved = trial, near, True
                         if near <= 1:
                             tokens = self._rank(axes)[0]
@@ -280,61 +307,64 @@ class Search:
         return self.pool[key]
 
     def _rank(self, axes: Sequence[Axis]) -> tuple[int, float]:
-        """The least number of tokens that may do, and the tail that is left."""
+        """The least number of tokens that seem to do, with values up to the cap, and about the error."""
         found = self._series(axes)
-        tokens = _tokens(found.tails)
-        tokens[found.tails > 1] = np.iinfo(tokens.dtype).max
-        least = int(tokens.min())
-        return least, float(found.tails[tokens == least].min())
+        tokens = _tokens(found.sums)
+        enough = found.guide <= 1
+        for size in np.unique(tokens[enough])[:TRIES].tolist():
+            near = np.where(enough & (tokens == size), found.guide, np.inf)
+            degrees = _least(near)
+            largest = self._largest(found, degrees)
+            if largest <= self.cap:
+                return size, float(near[degrees])
+            if largest > 1e6 * self.cap:
+                break
+        return 1 << 62, math.inf
 
     def _nearest(self, axes: Sequence[Axis], tokens: int) -> float:
-        """The least tail with fewer tokens."""
+        """About the least error with fewer tokens and values up to the cap."""
         found = self._series(axes)
-        fewer = _tokens(found.tails) < tokens
-        return float(found.tails[fewer].min()) if fewer.any() else math.inf
+        near = np.where(_tokens(found.sums) < tokens, found.guide, np.inf)
+        degrees = _least(near)
+        if near[degrees] == math.inf or self._largest(found, degrees) > self.cap:
+            return math.inf
+        return float(near[degrees])
 
     # --- degrees -------------------------------------------------------------------------------------------------
 
     def _first_fit(self) -> Fit | None:
-        ranked = []
+        """Try degree vectors in the order of their tokens."""
+        by_size: dict[int, list[Entry]] = {}
         for found in self.pool.values():
-            tokens = _tokens(found.tails)
-            for place in np.argwhere(found.tails <= 1):
+            tokens = _tokens(found.sums)
+            for place in np.argwhere((found.squares <= 1) & (found.sums <= PESSIMISM)):
                 degrees = tuple(place.tolist())
-                ranked.append((int(tokens[degrees]), float(found.tails[degrees]), degrees, found))
-        sizes = sorted({entry[0] for entry in ranked})
-        by_size: dict[int, list[tuple[int, float, tuple[int, ...], Series]]] = {size: [] for size in sizes}
-        for entry in ranked:
-            by_size[entry[0]].append(entry)
-        for size in sizes:
-            entries = sorted(by_size[size], key=lambda entry: entry[1])
-            for entry in entries[:TRIES]:
-                fit = self._fit(entry[3], entry[2])
+                entry = float(found.sums[degrees]), float(found.guide[degrees]), degrees, found
+                by_size.setdefault(int(tokens[degrees]), []).append(entry)
+        tries = 0
+        for size in sorted(by_size):
+            entries = sorted(by_size[size], key=lambda entry: entry[1])[:MAX_ENTRIES]
+            largest = [self._largest(found, degrees) for _, _, degrees, found in entries]
+            modest = [entry for entry in zip(largest, entries, strict=True) if entry[0] <= 2 * self.cap]
+            sure = sorted((each for each in modest if each[1][0] <= 1), key=lambda each: each[0])
+            rest = sorted((each for each in modest if each[1][0] > 1), key=lambda each: each[1][1])
+            fits: list[Fit] = []
+            for value, (_, _, degrees, found) in [*sure[:TRIES], *rest[:TRIES]]:
+                if fits and value > 0.7 * fits[-1].max_value:
+                    continue
+                tries += 1
+                fit = self._fit(found, degrees)
                 if fit is not None:
-                    return self._smaller(fit, entries)
-            if self.tries > MAX_TRIES:
+                    fits.append(fit)
+            if fits:
+                return min(fits, key=lambda fit: fit.max_value)
+            if tries > MAX_TRIES:
                 break
         return None
 
-    def _smaller(self, fit: Fit, entries: Sequence[tuple[int, float, tuple[int, ...], Series]]) -> Fit:
-        """A fit with as many tokens and much smaller values, if there is one."""
-        rivals = []
-        for _, _, degrees, found in entries[: 8 * TRIES]:
-            largest = self._values(found.axes, _cut(found.coefficients, degrees))[2]
-            if largest < fit.max_value / 2:
-                rivals.append((largest, degrees, found))
-        for _, degrees, found in sorted(rivals, key=lambda rival: rival[0])[:TRIES]:
-            rival = self._fit(found, degrees)
-            if rival is not None and rival.max_value < fit.max_value:
-                return rival
-        return fit
-
     def _fit(self, found: Series, degrees: tuple[int, ...]) -> Fit | None:
         """The polynomial of those degrees, if its sampled error meets the goal."""
-        self.tries += 1
         coefficients = _cut(found.coefficients, degrees)
-        if self.max_value is not None and self._values(found.axes, coefficients)[2] > 2 * self.max_value:
-            return None
         matrices, wanted = self._lattice(found.axes)
         matrices = [matrix[:, : n + 1] for matrix, n in zip(matrices, degrees, strict=True)]
         residual = self._residual(wanted, matrices, coefficients)
@@ -356,7 +386,7 @@ class Search:
         if not error <= 1:
             return None
         values, bits, largest = self._values(found.axes, coefficients)
-        if self.max_value is not None and largest > self.max_value:
+        if largest > self.cap:
             return None
         return Fit(found.axes, values, bits, error * float(self.unit), largest)
 
@@ -370,7 +400,11 @@ class Search:
         """The values of the tokens over a power of two, with its exponent, and the largest of them."""
         values, bits = bernstein_values(axes, *self.arithmetic.integers(coefficients))
         largest = max(abs(int(values.max())), abs(int(values.min())))
-        return values, bits, largest / (1 << bits)
+        return values, bits, quotient(largest, 1 << bits)
+
+    def _largest(self, found: Series, degrees: tuple[int, ...]) -> float:
+        """The largest value of the tokens for the series, cut."""
+        return self._values(found.axes, _cut(found.coefficients, degrees))[2]
 
     def _lattice(self, axes: tuple[Axis, ...]) -> tuple[list[Array], Array]:
         """Points at which errors are sampled: the values of the Chebyshev polynomials there for each axis, and of f."""
@@ -391,12 +425,17 @@ class Search:
         return self.samples[axes]
 
 
-def _tokens(tails: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _tokens(sums: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """The tokens of each degree vector."""
-    tokens = np.ones((1,) * tails.ndim, dtype=np.int64)
-    for k, count in enumerate(tails.shape):
-        tokens = tokens * np.arange(1, count + 1).reshape([-1 if j == k else 1 for j in range(tails.ndim)])
+    tokens = np.ones((1,) * sums.ndim, dtype=np.int64)
+    for k, count in enumerate(sums.shape):
+        tokens = tokens * np.arange(1, count + 1).reshape([-1 if j == k else 1 for j in range(sums.ndim)])
     return tokens
+
+
+def _least(numbers: FloatArray) -> tuple[int, ...]:
+    """The place of the least number."""
+    return tuple(int(n) for n in np.unravel_index(int(numbers.argmin()), numbers.shape))
 
 
 def _cut(coefficients: Array, degrees: Sequence[int]) -> Array:
