@@ -215,7 +215,7 @@ def quotient(a: int, b: int) -> float:
     try:
         return a / b
     except OverflowError:
-        return math.copysign(1e300, a)
+        return 1e300 if a > 0 else -1e300
 
 
 def _each(numbers: Array, function: Any) -> Integers:

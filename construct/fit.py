@@ -32,6 +32,7 @@ from attncert.construct.chebyshev import (
     Series,
     lawson,
     on_product,
+    quotient,
     series,
 )
 from attncert.construct.resources import approximately
@@ -191,8 +192,8 @@ class Search:
                 return found
         bounded = "" if self.max_value is None else f" with values up to {self.max_value:.3g}"
         raise TooLarge(
-            f"the spectral construction finds no polynomial{bounded} of degree {MAX_DEGREE} or less for this tolerance: it "
-            "is for smooth targets; use --method uniform"
+            f"the spectral construction finds no polynomial{bounded} of degree up to {MAX_DEGREE} for this tolerance: "
+            "it is for smooth targets; use --method uniform"
         )
 
     # --- rates ---------------------------------------------------------------------------------------------------
