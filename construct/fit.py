@@ -226,8 +226,8 @@ class Search:
             least[k] = min(degree for degree, *_ in kept) + 2
             degree = max(degree for degree, *_ in kept) + 1
             most[k] = degree + max(4, degree // 2)
-        for counts in (most, least):
-            if math.prod(counts) <= self.arithmetic.most_samples:
+        for counts, share_of_samples in ((most, 64), (least, 1)):
+            if math.prod(counts) <= self.arithmetic.most_samples // share_of_samples:
                 return options, counts
         raise TooLarge(
             f"the spectral construction needs {approximately(math.prod(least))} or more samples of the target for this "
