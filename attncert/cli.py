@@ -469,8 +469,8 @@ def completion(shell: str) -> int:
     return PROVED
 
 
-_FLAGS = {"target": "TARGET", "tolerance": "--tol"}
-_ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "proof")
+_FLAGS = {"target": "TARGET", "tolerance": "--tol", "max_value": "--max-value"}
+_ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "max_value", "proof")
 _INDICATOR_ONLY = ("grid", "delta", "measure")
 
 

@@ -144,7 +144,7 @@ def suggested(target: Target, box: Box, k: int, precision: int) -> list[Axis]:
 
 def _short(x: Fraction, precision: int) -> bool:
     """Whether x is a simple rational but for rounding."""
-    return abs(x.limit_denominator(1 << 20) - x) <= abs(x) / 2 ** (precision - 16)
+    return bool(abs(x.limit_denominator(1 << 20) - x) * 2 ** (precision - 16) <= abs(x))
 
 
 @dataclass
