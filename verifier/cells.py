@@ -6,6 +6,7 @@ decides nothing: a token that it cannot tell to be beaten is compared exactly.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from attncert.certificates.domain import Box
 from attncert.certificates.matrix import row_entry
-from attncert.verifier.farkas import Affine, Sides, least, minimise, minus, rounded, round_to
+from attncert.verifier.farkas import Affine, Sides, least, minimise, minus, round_to, rounded
 from attncert.verifier.reduction import ReducedHead
 
 FloatArray = npt.NDArray[np.float64]
@@ -118,9 +119,8 @@ class Cells:
         if end.numerator.bit_length() + end.denominator.bit_length() <= SHORT:
             return end
         lo, hi = self.box.sides[k]
-        unit = round_to(hi - lo, 1) / 2**OUTWARD
-        steps = end / unit
-        return max(lo, (steps.__floor__()) * unit) if side == 0 else min(hi, (steps.__ceil__()) * unit)
+        unit = round_to(hi - lo, 1) / (1 << OUTWARD)
+        return max(lo, math.floor(end / unit) * unit) if side == 0 else min(hi, math.ceil(end / unit) * unit)
 
 
 def cells_of(head: ReducedHead, box: Box) -> Cells:

@@ -77,7 +77,7 @@ def minimise(goal: Affine, rows: Mapping[Name, Affine], box: Sides) -> Minimum[N
     named: list[tuple[Name | None, Affine]] = [(None, face) for face in faces.values()]
     named += [(name, row) for name, row in rows.items()]
     basis = [2 * k + (goal[k] < 0) for k in range(m)]
-    weights = [Fraction(abs(slope)) for slope in goal[:m]]
+    weights = [abs(Fraction(slope)) for slope in goal[:m]]
     # Column b of the inverse belongs to basis[b]: a row a is the sum of w_b times row basis[b], w = a inverse.
     inverse = [[Fraction(0) if i != b else Fraction(-1 if goal[b] < 0 else 1) for b in range(m)] for i in range(m)]
     pivots = 0

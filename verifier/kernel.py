@@ -1800,21 +1800,21 @@ class Region(NamedTuple):
     radius: Fraction
 
 
-def volume(rows: Sequence[Sequence[Fraction | int]]) -> Fraction:
-    """Return the volume of the bounded set {y : a.y + c >= 0 for every row (a, c)}.
+def volume(rows: Iterable[tuple[list[int], Fraction]]) -> Fraction:
+    """Return the volume of {y : a.y + c >= 0 for every row (a, c)}, which must be bounded by rows along each axis.
 
     By Lasserre's recursion: n times it is the sum over faces of c / |a_k| times the volume of the face, seen along an
     axis k with a_k != 0. Of parallel rows only the tightest counts, so that no face counts twice.
     """
     tight: dict[tuple[int, ...], Fraction] = {}
-    for *slopes, c in rows:
+    for slopes, c in rows:
         size = gcd(*slopes)
         if size:
-            a, offset = tuple(slope // size for slope in slopes), Fraction(c, size)
+            a, offset = tuple(slope // size for slope in slopes), c / size
             tight[a] = min(tight.get(a, offset), offset)
         elif c < 0:
             return Fraction(0)
-    n, total = len(rows[0]) - 1, Fraction(0)
+    n, total = len(next(iter(tight))), Fraction(0)
     if n == 1:
         return max(Fraction(0), tight[1,] + tight[-1,])
     for a, c in tight.items():
@@ -1825,7 +1825,7 @@ def volume(rows: Sequence[Sequence[Fraction | int]]) -> Fraction:
                 factor = b[k] if a[k] > 0 else -b[k]
                 row = [size * s - factor * r for i, (s, r) in enumerate(zip(b, a, strict=True)) if i != k]
                 if b != a:
-                    face.append([*row, size * d - factor * c])
+                    face.append((row, size * d - factor * c))
             total += c / size * volume(face)
     return total / n
 
@@ -1917,12 +1917,12 @@ class Cells:
         if m > 3:
             require(size is None, "malformed", f"{where}.volume: not null")
             return Fraction(0), checked
-        walls = [
-            [*(s * (i == k) for i in range(m)), -s * end]
-            for k in range(m)
-            for s, end in zip((1, -1), domain[k], strict=True)
-        ]
-        exact = volume([self.lead(i, k, q) for k in region.neighbours] + walls) / q**m
+        rows = [(f[:-1], Fraction(f[-1])) for f in (self.lead(i, k, q) for k in region.neighbours)]
+        for k, side in enumerate(domain):
+            rows += [
+                ([s * (n == k) for n in range(m)], Fraction(-s * end)) for s, end in zip((1, -1), side, strict=True)
+            ]
+        exact = volume(rows) / q**m
         require(numbers(size, f"{where}.volume") == exact, "region", f"{where}: volume: not that of the region")
         return exact, checked + 1
 
@@ -1952,7 +1952,7 @@ class Cells:
         require(
             self.m > 3 or sizes == total, "region", f"{where}: volume: the volumes do not add up to that of the domain"
         )
-        return sum(checked for _, checked in found) + self.head.tokens - len(self.regions) + 1
+        return sum(checked for _, checked in found) + int(self.head.tokens) - len(self.regions) + 1
 
     def holds(self, i: int, values: list[int], strictly: bool) -> bool:
         """Tell whether a point with these scores lies in the region of token i (strictly: inside)."""

@@ -238,15 +238,11 @@ def region_volume(cells: Cells, region: Region) -> Fraction | None:
     m = cells.box.dimension
     if m > EXACT_VOLUMES:
         return None
-    rows = [cells.lead(region.token, k) for k in region.neighbours]
+    leads = [cells.lead(region.token, k) for k in region.neighbours]
+    rows = [(list(map(int, lead[:-1])), Fraction(lead[-1])) for lead in leads]
     for k, (lo, hi) in enumerate(cells.box.sides):
-        rows.append((*(int(n == k) for n in range(m)), -lo))
-        rows.append((*(-int(n == k) for n in range(m)), hi))
-    return volume(_integral(rows))
-
-
-def _integral(rows: Sequence[Affine]) -> list[tuple[int | Fraction, ...]]:
-    return [(*map(int, row[:-1]), row[-1]) for row in rows]
+        rows += [([int(n == k) for n in range(m)], -lo), ([-int(n == k) for n in range(m)], hi)]
+    return volume(rows)
 
 
 # --- computing the regions -------------------------------------------------------------------------------------------
@@ -356,7 +352,9 @@ class _Finder:
         axes = [np.linspace(float(lo), float(hi), each) for lo, hi in cells.box.sides]
         points = np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")], axis=1)
         step = max(1, LATTICE // cells.tokens)
-        parts = [points[at : at + step] @ cells.rough[:, :-1].T + cells.rough[:, -1] for at in range(0, len(points), step)]
+        parts = [
+            points[at : at + step] @ cells.rough[:, :-1].T + cells.rough[:, -1] for at in range(0, len(points), step)
+        ]
         winners = np.concatenate([part.argmax(axis=1) for part in parts]).reshape((each,) * m)
         guesses: dict[int, set[int]] = {int(i): set() for i in np.unique(winners)}
         for k in range(m):

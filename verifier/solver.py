@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.util import find_spec
@@ -105,10 +106,8 @@ class Solver:
             self._process.wait()
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
-                    try:
+                    with suppress(OSError):
                         stream.close()
-                    except OSError:
-                        pass
             self._process = None
 
     def _start(self) -> None:
@@ -126,19 +125,15 @@ class Solver:
     def _send(self, request: object) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        try:
+        with suppress(OSError):  # the process is gone: the empty line of its end is the answer
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        except OSError:  # the process is gone: the empty line of its end is the answer
-            pass
 
 
 def _read(stream: Any, answers: queue.Queue[str]) -> None:
-    try:
+    with suppress(ValueError):  # closed
         for line in stream:
             answers.put(line)
-    except ValueError:  # closed
-        pass
     answers.put("")
 
 
