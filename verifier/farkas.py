@@ -115,6 +115,8 @@ def minimise(goal: Affine, rows: Mapping[Name, Affine], box: Sides) -> Minimum[N
 
 def multipliers(goal: Affine, rows: Mapping[Name, Affine], box: Sides) -> dict[Name, Fraction] | None:
     """Multipliers that prove goal >= 0 on the polytope, of few bits where there is room; None if it is not so."""
+    if proves(goal, {}, rows, box):
+        return {}
     found = minimise(goal, rows, box)
     if found.value is None:
         short = least(goal, box)

@@ -1788,7 +1788,6 @@ class Layers(Walk):
 
 Affine = list[int]
 Ends = list[tuple[int, int]]  # for each side of a box its ends, times q
-Terms = list[tuple[Fraction, Affine]]  # multipliers and what they multiply
 
 
 class Region(NamedTuple):
@@ -1830,11 +1829,6 @@ def volume(rows: Iterable[tuple[list[int], Fraction]]) -> Fraction:
     return total / n
 
 
-def least(f: Affine, box: Ends) -> int:
-    """Return the least value of an affine function on a box."""
-    return f[-1] + sum(slope * (lo if slope >= 0 else hi) for slope, (lo, hi) in zip(f, box, strict=False))
-
-
 class Cells:
     """The declared regions of one output column; `scores` are those of all tokens, times the integer `unit`."""
 
@@ -1864,24 +1858,27 @@ class Cells:
         *slopes, c = map(sub, self.scores[i], self.scores[k])
         return [*slopes, c * q]
 
-    def terms(self, pairs: Any, known: Iterable[int], i: int, q: int, where: str) -> Terms:
-        """Read multipliers of s_i - s_k for known tokens k."""
-        result = []
+    def prove(
+        self, goal: Affine, pairs: Any, known: Iterable[int], i: int, q: int, box: Ends, where: str, duty: str
+    ) -> Fraction:
+        """Prove goal - sum of weight (s_i - s_k) >= 0 on a box, for known tokens k; return the sum of the weights.
+
+        So goal >= 0 wherever in the box s_i is at least every s_k.
+        """
+        terms = []
         for n, pair in enumerate(typed(pairs, list, where)):
             token, number = items_of(pair, 2, f"{where}[{n}]")
             k, weight = count_of(token, f"{where}[{n}]", 0, self.head.tokens - 1), self.reader.number(number, where)
-            require(k in known and weight >= 0, "region", f"{where}[{n}]: not a multiplier for token {k}")
-            result.append((weight, self.lead(i, k, q)))
-        return result
-
-    def follows(self, goal: Affine, terms: Terms, box: Ends) -> bool:
-        """Tell whether goal - sum of weight times function >= 0 on the box: then goal >= 0 where the functions are."""
+            require(k in known and weight >= 0, "region", f"{where}[{n}]: {duty}: no multiplier for token {k}")
+            terms.append((weight, self.lead(i, k, q)))
         unit = self.denominator(weight for weight, _ in terms)
         total = [unit * number for number in goal]
         for weight, f in terms:
             factor = int(weight * unit)
             total = [number - factor * part for number, part in zip(total, f, strict=True)]
-        return least(total, box) >= 0
+        least = total[-1] + sum(a * (lo if a >= 0 else hi) for a, (lo, hi) in zip(total, box, strict=False))
+        require(least >= 0, "region", f"{where}: {duty}")
+        return sum((weight for weight, _ in terms), Fraction(0))
 
     def check_region(self, region: Region, value: Any, where: str) -> tuple[Fraction, int]:
         """Prove that no token wins inside a region, which lies in its ball; return its volume and the inequalities."""
@@ -1891,17 +1888,15 @@ class Cells:
         q = self.denominator(end for side in [*sides, *self.head.box] for end in side)
         ends, domain = [[(int(lo * q), int(hi * q)) for lo, hi in part] for part in (sides, self.head.box)]
         for n, pairs in enumerate(items_of(faces, 2 * m, f"{where}.faces")):
-            k, sign, place = n // 2, 1 - n % 2 * 2, f"{where}.faces[{n}]"
-            goal = [0] * m + [-sign * self.unit * ends[k][n % 2]]
-            goal[k] = sign * self.unit
-            proved = self.follows(goal, self.terms(pairs, known, i, q, place), domain)
-            require(proved, "region", f"{place}: radius: the region may reach beyond its bounding box")
+            k, sign, goal = n // 2, 1 - n % 2 * 2, [0] * (m + 1)
+            goal[k], goal[m] = sign * self.unit, -sign * self.unit * ends[k][n % 2]
+            duty = f"radius: the region of token {i} may reach beyond its bounding box"
+            self.prove(goal, pairs, known, i, q, domain, f"{where}.faces[{n}]", duty)
         for n, pair in enumerate(typed(beaten, list, f"{where}.beaten")):
-            place = f"{where}.beaten[{n}]"
-            token, pairs = items_of(pair, 2, place)
-            k = count_of(token, place, 0, self.head.tokens - 1)
-            proved = self.follows(self.lead(i, k, q), self.terms(pairs, known, i, q, place), ends)
-            require(proved, "region", f"{place}: argmax: token {k} may win inside the region of token {i}")
+            token, pairs = items_of(pair, 2, f"{where}.beaten[{n}]")
+            k = count_of(token, f"{where}.beaten[{n}]", 0, self.head.tokens - 1)
+            duty = f"argmax: token {k} may win inside the region of token {i}"
+            self.prove(self.lead(i, k, q), pairs, known, i, q, ends, f"{where}.beaten[{n}]", duty)
             known.add(k)  # from here on s_i >= s_k is known of the region
         *slopes, bias = self.scores[i]
         margins = [(bias - score[m]) * q for score in self.scores]
@@ -1937,12 +1932,11 @@ class Cells:
         q = self.denominator(end for side in self.head.box for end in side)
         domain, beaten = [(int(lo * q), int(hi * q)) for lo, hi in self.head.box], set(self.regions)
         for n, pair in enumerate(typed(undeclared, list, f"{where}.undeclared")):
-            place = f"{where}.undeclared[{n}]"
-            token, pairs = items_of(pair, 2, place)
-            e = count_of(token, place, 0, self.head.tokens - 1)
-            terms = self.terms(pairs, self.regions, e, q, place)
-            proved = any(weight for weight, _ in terms) and self.follows([0] * (self.m + 1), terms, domain)
-            require(proved, "region", f"{place}: cover: token {e} may beat every token that has a region")
+            token, pairs = items_of(pair, 2, f"{where}.undeclared[{n}]")
+            e = count_of(token, f"{where}.undeclared[{n}]", 0, self.head.tokens - 1)
+            duty = f"cover: token {e} may beat every token that has a region"
+            weight = self.prove([0] * (self.m + 1), pairs, self.regions, e, q, domain, f"{where}.undeclared[{n}]", duty)
+            require(weight > 0, "region", f"{where}.undeclared[{n}]: {duty}")
             beaten.add(e)
         for e in range(self.head.tokens):
             require(e in beaten, "region", f"{where}: cover: token {e} may beat every token that has a region")

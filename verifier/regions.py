@@ -265,31 +265,35 @@ class _Finder:
     def __init__(self, cells: Cells, solver: Solver, deadline: Deadline) -> None:
         self.cells, self.solver, self.deadline = cells, solver, deadline
         self.guesses = self._guesses()
-        first: dict[tuple[int, ...], int] = {}
-        self.first = [first.setdefault(score, i) == i for i, score in enumerate(cells.scores)]
-        self.distinct = [i for i, is_first in enumerate(self.first) if is_first]
+        self.owners = np.array(self._owners())
 
     def regions(self) -> tuple[Region, ...]:
         """The regions, in the order of the places of their bounding boxes."""
-        found = []
-        for i in self.distinct:
-            self.deadline.check()
-            others = [k for k in self.distinct if k != i]
-            if i not in self.guesses and others and beaten_by(self.cells, i, others)[0] is not None:
-                continue
-            region = self._region(i)
-            if region is not None:
-                found.append(region)
-        return tuple(sorted(found, key=lambda region: region.centre))
+        return tuple(sorted(map(self._region, self.owners.tolist()), key=lambda region: region.centre))
 
-    def _region(self, i: int) -> Region | None:
-        """The region of a token, or None if it has no inside."""
-        neighbours = self._neighbours(i)
-        self.solver.polytope({}, self.cells.box.sides)
-        answer = self._ask([self.cells.lead(i, k) for k in neighbours])
-        if answer.point is None:
-            return None
-        kept = self._facets(i, neighbours)
+    def _owners(self) -> list[int]:
+        """The tokens that beat all others somewhere, and so on a set with an inside; of equal ones the first."""
+        first: dict[tuple[int, ...], int] = {}
+        distinct = [i for i, score in enumerate(self.cells.scores) if first.setdefault(score, i) == i]
+        owners = []
+        for place, i in enumerate(distinct):
+            self.deadline.check()
+            others = distinct[:place] + distinct[place + 1 :]
+            if not others or self._wins(i, others) or beaten_by(self.cells, i, others)[0] is None:
+                owners.append(i)
+        return owners
+
+    def _wins(self, i: int, others: Sequence[int]) -> bool:
+        """Tell whether a token beats all others at its point of the lattice, if it has one."""
+        if i not in self.guesses:
+            return False
+        point = tuple(map(Fraction, self.points[i].tolist()))
+        best = self.cells.winner(point, np.array(others))
+        return point in self.cells.box and value_at(self.cells.lead(i, best), point) > 0
+
+    def _region(self, i: int) -> Region:
+        """The region of a token."""
+        kept = self._facets(i, self._neighbours(i))
         bounds = self.cells.bounds(i, kept)
         centre = tuple((lo + hi) / 2 for lo, hi in bounds.box)
         return Region(i, tuple(kept), centre, _root_up(_farthest(bounds.box, centre)))
@@ -297,19 +301,19 @@ class _Finder:
     def _neighbours(self, i: int) -> list[int]:
         """Tokens whose half-spaces make the region: the winners at points of what the ones before leave."""
         cells = self.cells
-        chosen = dict.fromkeys(sorted(self.guesses.get(i, ())))
+        chosen = dict.fromkeys(sorted(self.guesses.get(i, set()) & set(self.owners.tolist())))
         beaten: set[int] = set()
+        owners = set(self.owners.tolist())
         while True:
             self.deadline.check()
             before = len(chosen)
             bounds = cells.bounds(i, chosen)
-            if bounds.empty:
-                return list(chosen)
             for vertex in bounds.vertices:
                 self._add_winner(i, vertex, chosen)
             if len(chosen) > before:
                 continue
             suspects = [k for k in cells.unbeaten(i, bounds.box) if k not in chosen and k not in beaten]
+            suspects = [k for k in suspects if k in owners]
             if suspects:
                 self.solver.polytope(cells.leads(i, chosen), bounds.box)
             for k in suspects:
@@ -323,7 +327,7 @@ class _Finder:
                 return list(chosen)
 
     def _add_winner(self, i: int, point: Point, chosen: dict[int, None]) -> None:
-        best = self.cells.winner(point)
+        best = self.cells.winner(point, self.owners)
         if value_at(self.cells.lead(best, i), point) > 0:
             chosen[best] = None
 
@@ -356,7 +360,9 @@ class _Finder:
             points[at : at + step] @ cells.rough[:, :-1].T + cells.rough[:, -1] for at in range(0, len(points), step)
         ]
         winners = np.concatenate([part.argmax(axis=1) for part in parts]).reshape((each,) * m)
-        guesses: dict[int, set[int]] = {int(i): set() for i in np.unique(winners)}
+        tokens, places = np.unique(winners, return_index=True)
+        guesses: dict[int, set[int]] = {int(i): set() for i in tokens}
+        self.points = dict(zip(tokens.tolist(), points[places], strict=True))
         for k in range(m):
             low = winners.take(range(each - 1), axis=k).ravel()
             high = winners.take(range(1, each), axis=k).ravel()
