@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Generic, TypeVar
 
 Affine = tuple[int | Fraction, ...]
@@ -64,53 +65,63 @@ def combination(goal: Affine, terms: Iterable[tuple[Fraction, Affine]]) -> Affin
 
 
 def minimise(goal: Affine, rows: Mapping[Name, Affine], box: Sides) -> Minimum[Name]:
-    """Minimise a function on {x in the box : g >= 0 for every row g} by the dual simplex method.
+    """Minimise a function on {x in the box : g >= 0 for every row g} by the dual simplex method, on integers.
 
     It starts at the corner of the box that is best for the goal, whose multipliers are the sizes of its slopes, and
-    takes in rows that are violated there, one for one.
+    takes in rows that are violated there, one for one. With y = q x the ends of the box are integers, B the matrix of
+    the m rows that hold with equality, inverse / d its inverse: row a is the sum of part_b / d times row b.
     """
-    m = len(box)
-    faces: dict[tuple[int, int], Affine] = {}
+    m, q = len(box), lcm(*(end.denominator for side in box for end in side))
+    named: list[tuple[Name | None, list[int], Fraction]] = []  # slopes and q times the constant, times a factor
     for k, (lo, hi) in enumerate(box):
-        faces[k, 0] = (*(int(i == k) for i in range(m)), -lo)
-        faces[k, 1] = (*(-int(i == k) for i in range(m)), hi)
-    named: list[tuple[Name | None, Affine]] = [(None, face) for face in faces.values()]
-    named += [(name, row) for name, row in rows.items()]
-    basis = [2 * k + (goal[k] < 0) for k in range(m)]
-    weights = [abs(Fraction(slope)) for slope in goal[:m]]
-    # Column b of the inverse belongs to basis[b]: a row a is the sum of w_b times row basis[b], w = a inverse.
-    inverse = [[Fraction(0) if i != b else Fraction(-1 if goal[b] < 0 else 1) for b in range(m)] for i in range(m)]
-    pivots = 0
+        named.append((None, [*(int(i == k) for i in range(m)), -int(lo * q)], Fraction(1)))
+        named.append((None, [*(-int(i == k) for i in range(m)), int(hi * q)], Fraction(1)))
+    for name, row in rows.items():
+        whole, factor = _whole(row)
+        whole[m] *= q
+        named.append((name, whole, factor))
+    aim, scale = _whole(goal)
+    basis = [2 * k + (aim[k] < 0) for k in range(m)]
+    inverse = [[0 if i != b else -1 if aim[b] < 0 else 1 for b in range(m)] for i in range(m)]
+    d, pivots = 1, 0
     while True:
         constants = [named[b][1][m] for b in basis]
-        x = [-Fraction(sum(part * c for part, c in zip(line, constants, strict=True))) for line in inverse]
-        entering, worst = -1, Fraction(0)
-        for place, (_, row) in enumerate(named):
-            if place not in basis and (excess := value_at(row, x)) < worst:
+        y = [-sum(part * c for part, c in zip(line, constants, strict=True)) for line in inverse]  # times d
+        entering, worst = -1, 0
+        for place, (_, row, _) in enumerate(named):
+            excess = row[m] * d + sum(a * b for a, b in zip(row, y, strict=False))
+            if excess < worst and place not in basis:
                 entering, worst = place, excess
                 if pivots >= STEEPEST:
                     break
+        weights = [sum(aim[i] * inverse[i][b] for i in range(m)) for b in range(m)]
         if entering < 0:
-            found = {named[b][0]: weight for b, weight in zip(basis, weights, strict=True) if weight}
-            return Minimum(value_at(goal, x), tuple(x), {k: v for k, v in found.items() if k is not None})
+            point = tuple(Fraction(number, d * q) for number in y)
+            terms = zip(basis, weights, strict=True)
+            found = {named[b][0]: Fraction(weight, d) * named[b][2] / scale for b, weight in terms if weight}
+            return Minimum(value_at(goal, point), point, {k: v for k, v in found.items() if k is not None})
         row = named[entering][1]
-        parts = [Fraction(sum(row[i] * inverse[i][b] for i in range(m))) for b in range(m)]
+        parts = [sum(row[i] * inverse[i][b] for i in range(m)) for b in range(m)]
         leaving = [b for b in range(m) if parts[b] > 0]
         if not leaving:  # the row is a sum of others with weights <= 0, yet negative where they are 0: nothing is left
-            ray = {named[b][0]: part / worst for b, part in zip(basis, parts, strict=True) if part}
-            ray[named[entering][0]] = -1 / worst
+            terms = zip([*basis, entering], [*parts, -d], strict=True)
+            ray = {named[b][0]: Fraction(part * q, worst) * named[b][2] for b, part in terms if part}
             return Minimum(None, None, {k: v for k, v in ray.items() if k is not None})
-        out = min(leaving, key=lambda b: (weights[b] / parts[b], basis[b]))
-        step = weights[out] / parts[out]
-        weights = [weight - step * part for weight, part in zip(weights, parts, strict=True)]
-        weights[out] = step
+        out = min(leaving, key=lambda b: (Fraction(weights[b], parts[b]), basis[b]))
+        pivot = parts[out]
         for line in inverse:
-            line[out] /= parts[out]
             for b in range(m):
-                if b != out and parts[b]:
-                    line[b] -= parts[b] * line[out]
-        basis[out] = entering
-        pivots += 1
+                if b != out:
+                    line[b] = (line[b] * pivot - parts[b] * line[out]) // d
+        d, basis[out], pivots = pivot, entering, pivots + 1
+
+
+def _whole(f: Affine) -> tuple[list[int], Fraction]:
+    """An affine function times a positive number that makes it integers, and that number."""
+    if all(type(number) is int for number in f):
+        return [int(number) for number in f], Fraction(1)
+    unit = lcm(*(Fraction(number).denominator for number in f))
+    return [int(number * unit) for number in f], Fraction(unit)
 
 
 def multipliers(goal: Affine, rows: Mapping[Name, Affine], box: Sides) -> dict[Name, Fraction] | None:
