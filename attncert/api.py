@@ -418,9 +418,7 @@ def certify_regions(
 def _prove_partition(
     certificate: Certificate, deadline: Deadline, *, check: bool, progress: ProgressCallback | None
 ) -> Result:
-    return _verify(
-        certificate, deadline=deadline, jobs=1, memory=None, journal=None, check=check, progress=progress
-    )
+    return _verify(certificate, deadline=deadline, jobs=1, memory=None, journal=None, check=check, progress=progress)
 
 
 def _require_sides(box: Box) -> None:

@@ -468,15 +468,53 @@ def check(paths: tuple[Path, ...], jobs: int, as_json: bool) -> int:
     return PROVED if counts.get("proved") == len(files) else NEGATIVE
 
 
-@cli.command(epilog=_examples("attncert show sin.json"))
+@cli.command(epilog=_examples("attncert show sin.json", "attncert show regions.json --partition regions.svg"))
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--partition",
+    "picture",
+    type=click.Path(path_type=Path),
+    metavar="PICTURE",
+    help="Draw the regions that FILE declares, on a line or in the plane, to a .svg, .pdf or .png (needs matplotlib).",
+)
+@_option("--force", is_flag=True, help="Overwrite an existing picture.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def show(file: Path, as_json: bool) -> int:
+def show(file: Path, picture: Path | None, force: bool, as_json: bool) -> int:
     """Tell what a certificate says. Nothing is checked but the digest of the statement."""
     _require(file)
+    if picture is not None:
+        _refuse_output(picture, force)
     from attncert import api
 
-    _tell(api.Certificate.load(file), file, as_json)
+    certificate = api.Certificate.load(file)
+    if picture is not None:
+        from attncert.pictures import draw_partition
+
+        draw_partition(certificate.statement, picture)
+    _tell(certificate, file, as_json)
+    return PROVED
+
+
+@cli.command(epilog=_examples("attncert export regions.json --to smt2 -o regions-smt2"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--to", "form", type=click.Choice(["smt2"]), required=True, help="The format: SMT-LIB 2 scripts.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to write, a new one.")
+def export(file: Path, form: str, output: Path) -> int:
+    """Write what FILE claims of regions as scripts for other solvers: each query is `unsat` if the claim is true.
+
+    One script for each obligation: argmax, cover, disjoint and radius. The evidence plays no part.
+    """
+    _require(file)
+    if output.exists():
+        raise click.ClickException(f"{output}: exists already")
+    from attncert import api
+    from attncert.smtlib import scripts
+
+    written = scripts(api.Certificate.load(file).statement)
+    output.mkdir(parents=True)
+    for name, text in written.items():
+        (output / name).write_text(text)
+        click.echo(f"{output / name}: {text.count('(check-sat)'):,} queries")
     return PROVED
 
 

@@ -38,6 +38,8 @@ from attncert.certificates.evidence import Breach, Regions, evidence_from_json
 from attncert.certificates.statement import Statement, statement_from_json
 from attncert.certificates.target import InputSpace
 from attncert.cli import main
+from attncert.pictures import polygons
+from attncert.smtlib import scripts
 from attncert.verifier import solver
 from attncert.verifier.farkas import minimise, multipliers, proves, round_to
 from attncert.verifier.prove import verify
@@ -451,7 +453,7 @@ def test_in_the_plane_no_declared_partition_is_decided_wrongly() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", range(10))
+@pytest.mark.parametrize("start", range(4))
 def test_more_declared_partitions_in_the_plane(start: int) -> None:
     said = [check_planar(seed) for seed in range(100 + 30 * start, 100 + 30 * start + 30)]
     assert said.count("verified") + said.count("refuted") >= 22, said
@@ -704,6 +706,108 @@ def test_bad_usage_is_one_line(arguments: list[str], words: str, capsys: pytest.
     assert (code, out) == (2, "")
     assert words in err
     assert err.count("\n") == 1
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Other tools
+
+
+def solver_answers(text: str) -> dict[str, list[str]]:
+    """What Z3 and, where it is installed, cvc5 say to the queries of a script."""
+    import z3
+
+    context = z3.Context()
+    said = {"z3": z3.Z3_eval_smtlib2_string(context.ref(), text).split()}
+    try:
+        import cvc5
+    except ImportError:
+        return said
+    machine = cvc5.Solver()
+    machine.setOption("incremental", "true")
+    parser = cvc5.InputParser(machine)
+    parser.setStringInput(cvc5.InputLanguage.SMT_LIB_2_6, text, "script")
+    symbols, said["cvc5"] = parser.getSymbolManager(), []
+    while not (command := parser.nextCommand()).isNull():
+        said["cvc5"] += str(command.invoke(machine, symbols)).split()
+    return said
+
+
+def exported(statement: Statement) -> dict[str, dict[str, list[str]]]:
+    return {name.removesuffix(".smt2"): solver_answers(text) for name, text in scripts(statement).items()}
+
+
+@pytest.mark.parametrize("case", ["line", "grid", "sites"])
+def test_solvers_agree_that_the_obligations_hold(case: str) -> None:
+    statement = cells_of_a_grid([3] if case == "line" else [2, 2])
+    if case == "sites":
+        statement = declared(sites(2, 6, 4), "[0,1]^2")
+    for name, said in exported(statement).items():
+        assert isinstance(statement.claim, Partition)
+        expected = 1 if name == "cover" else statement.claim.regions
+        for answers in said.values():
+            assert answers == ["unsat"] * expected, name
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_solvers_agree_on_what_fails(seed: int) -> None:
+    rnd = random.Random(f"smt2 {seed}")
+    statement = altered(declared(sites(1, rnd.randint(2, 6), seed, denominator=8), "[0,1]"), rnd)
+    failing = {name for _, name in failures(statement, telling_points(statement))}
+    for name, said in exported(statement).items():
+        for answers in said.values():
+            assert set(answers) <= {"sat", "unsat"}
+            assert ("sat" in answers) == (name in failing), (name, said)
+
+
+def test_scripts_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, folder = tmp_path / "cells.json", tmp_path / "scripts"
+    attncert.Certificate(cells_of_a_grid([2, 2])).save(file)
+    code, out, err = run(capsys, "export", file, "--to", "smt2", "-o", folder)
+    assert (code, err) == (0, "")
+    assert "argmax.smt2: 4 queries" in out
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "argmax.smt2",
+        "cover.smt2",
+        "disjoint.smt2",
+        "radius.smt2",
+    ]
+    code, _, err = run(capsys, "export", file, "--to", "smt2", "-o", folder)
+    assert (code, err.count("\n")) == (2, 1)
+    other = tmp_path / "error.json"
+    attncert.construct_head("x", domain="[0,1]", tolerance="0.5").save(other)
+    code, _, err = run(capsys, "export", other, "--to", "smt2", "-o", tmp_path / "more")
+    assert (code, err.count("\n")) == (2, 1)
+    assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("counts", [[4], [2, 3]])
+def test_pictures(counts: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    statement = cells_of_a_grid(counts)
+    file, picture = tmp_path / "cells.json", tmp_path / "cells.svg"
+    attncert.Certificate(statement).save(file)
+    code, out, err = run(capsys, "show", file, "--partition", picture)
+    assert (code, err) == (0, "")
+    assert "declared regions" in out
+    assert picture.read_text().count("<svg ") == 1
+    code, _, err = run(capsys, "show", file, "--partition", picture)
+    assert (code, err.count("\n")) == (2, 1)
+    areas = [area(shape) for shape in polygons(statement)]
+    assert sum(areas) == (Fraction(1, 8) if len(counts) == 1 else 1)
+    assert set(areas) == {sum(areas) / len(areas)}
+
+
+def test_what_cannot_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    cube, other = tmp_path / "cube.json", tmp_path / "error.json"
+    attncert.Certificate(cells_of_a_grid([2, 1, 1])).save(cube)
+    attncert.construct_head("x", domain="[0,1]", tolerance="0.5").save(other)
+    for file, words in ((cube, "3 dimensions"), (other, "attncert regions")):
+        code, out, err = run(capsys, "show", file, "--partition", tmp_path / "picture.svg")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert words in err
+    code, _, err = run(capsys, "show", cube, "--partition", tmp_path / "nowhere" / "picture.svg")
+    assert code == 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ Answers to `ask`: {"sat": [[numerator, denominator], ...]}, {"unsat": [names in 
 """
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -18,6 +19,7 @@ import z3
 
 def main() -> None:
     """Answer requests until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     sys.set_int_max_str_digits(0)
     solver, variables = z3.Solver(), []
     ready = False
