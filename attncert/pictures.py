@@ -77,7 +77,7 @@ def polygons(statement: Statement) -> list[list[Point]]:
     (left, right), (bottom, top) = _rectangle(statement.domain)
     shapes = []
     for region in statement.claim.columns[0]:
-        shape = [(left, bottom), (right, bottom), (right, top), (left, top)]
+        shape: list[Point] = [(left, bottom), (right, bottom), (right, top), (left, top)]
         for k in region.neighbours:
             *slopes, constant = cells.lead(region.token, k)
             shape = _clipped(shape, (*slopes, *([0] * (statement.domain.dimension == 1)), constant))

@@ -472,6 +472,23 @@ def test_a_region_that_is_empty_may_be_declared() -> None:
     assert_proved(with_regions(statement, sides))
 
 
+@pytest.mark.parametrize("centre", [Fraction(10) ** 400, Fraction(1, 10**400), Fraction(-3)])
+def test_an_empty_region_may_be_declared_far_away(centre: Fraction) -> None:
+    head = attention_of((1, 1), [[0, 1, 2]], [0, "-2/3", -1], [[0, 1, 2]])
+    half = Fraction(1, 4)
+    sides = Region(0, (2,), (half,), half), Region(2, (0,), (3 * half,), half)
+    assert_proved(Statement(None, ONE, head, Partition(((*sides, Region(1, (0, 2), (centre,), Fraction(0))),))))
+
+
+def test_domains_beyond_the_search_are_refused() -> None:
+    huge = Box(((Fraction(0), Fraction(10) ** 200),))
+    statement = replace(cells_of_a_grid([2]), domain=huge)
+    with pytest.raises(InvalidDomain, match="1e100"):
+        verify(statement)
+    with pytest.raises(InvalidDomain, match="1e100"):
+        partition_of(statement.attention, huge)
+
+
 def test_two_regions_for_equal_tokens_overlap() -> None:
     head = attention_of((1, 1), [[0, 0]], [0, 0], [[0, 1]])
     region = Region(0, (1,), (Fraction(1, 2),), Fraction(1, 2))

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from attncert.certificates.domain import Box
 from attncert.certificates.matrix import row_entry
+from attncert.certificates.numbers import float_down, float_up
 from attncert.verifier.farkas import Affine, Sides, least, minimise, minus, round_to, rounded
 from attncert.verifier.reduction import ReducedHead
 
@@ -81,10 +82,11 @@ class Cells:
 
     def unbeaten(self, i: int, box: Sides) -> list[int]:
         """The tokens k for which s_i >= s_k does not hold on all of a box, exactly."""
-        lo = np.array([float(lo) for lo, _ in box])
-        hi = np.array([float(hi) for _, hi in box])
+        lo = np.array([float_down(lo) for lo, _ in box])
+        hi = np.array([float_up(hi) for _, hi in box])
         lead = self.rough[i] - self.rough
-        margin = lead[:, -1] + np.where(lead[:, :-1] >= 0, lead[:, :-1] * lo, lead[:, :-1] * hi).sum(axis=1)
+        with np.errstate(all="ignore"):  # a box far away may give infinities and NaN, which are in doubt
+            margin = lead[:, -1] + np.where(lead[:, :-1] >= 0, lead[:, :-1] * lo, lead[:, :-1] * hi).sum(axis=1)
         doubtful = np.flatnonzero(~(margin > self.slack)).tolist()
         return [k for k in doubtful if k != i and least(self.lead(i, k), box) < 0]
 
@@ -124,7 +126,11 @@ class Cells:
 
 
 def cells_of(head: ReducedHead, box: Box) -> Cells:
-    """The cells of a reduced head."""
+    """The cells of a reduced head.
+
+    Rounding: scores are at most 1 + m reach after the division by the largest number; a product, the m sums and the
+    rounding of the numbers cost less than 4 (m + 2) units each way, and 2^-44 is 512 units.
+    """
     rows = [*head.keys, head.biases]
     numbers = {number for row in rows for number in ([row] if isinstance(row, Fraction) else row)}
     unit = lcm(*(number.denominator for number in numbers))
@@ -132,4 +138,4 @@ def cells_of(head: ReducedHead, box: Box) -> Cells:
     largest = max(1, *(abs(number) for score in scores for number in score))
     rough = np.array([[number / largest for number in score] for score in scores])
     reach = max(1.0, *(abs(float(end)) for side in box.sides for end in side))
-    return Cells(box, scores, unit, rough, slack=2.0**-46 * (box.dimension + 1) * reach)
+    return Cells(box, scores, unit, rough, slack=2.0**-44 * (box.dimension + 1) * reach)

@@ -76,8 +76,8 @@ def minimise(goal: Affine, rows: Mapping[Name, Affine], box: Sides) -> Minimum[N
     for k, (lo, hi) in enumerate(box):
         named.append((None, [*(int(i == k) for i in range(m)), -int(lo * q)], Fraction(1)))
         named.append((None, [*(-int(i == k) for i in range(m)), int(hi * q)], Fraction(1)))
-    for name, row in rows.items():
-        whole, factor = _whole(row)
+    for name, given in rows.items():
+        whole, factor = _whole(given)
         whole[m] *= q
         named.append((name, whole, factor))
     aim, scale = _whole(goal)

@@ -22,7 +22,7 @@ from attncert.certificates.claim import Partition, Region
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.domain import Box
 from attncert.certificates.evidence import Breach, ColumnProof, Multipliers, RegionProof, Regions
-from attncert.certificates.statement import Statement
+from attncert.certificates.statement import Statement, require_searchable
 from attncert.verifier.boxes import Progress
 from attncert.verifier.cells import Bounds, Cells, Point, cells_of
 from attncert.verifier.farkas import Affine, Sides, least, minimise, multipliers, rounded, value_at
@@ -63,6 +63,7 @@ def verify(
     progress: Callable[[Progress], None] | None = None,
 ) -> Outcome:
     """Prove or refute a declared partition, until the deadline."""
+    require_searchable(statement.domain, Fraction(1))
     started = time.monotonic()
     tokens, total, done = statement.attention.tokens, max(1, claim.regions), 0
     evidence: Regions | Breach | None = None
@@ -252,6 +253,7 @@ def partition_of(attention: Attention, box: Box, deadline: Deadline = NEVER) -> 
     """The regions of a head on a box: those of the tokens that win somewhere, with their facets, each in the ball
     about its bounding box. Raises OutOfTime, and InvalidAttention for a head outside the supported family.
     """
+    require_searchable(box, Fraction(1))
     columns = []
     with Solver() as solver:
         for head in reduce_head(attention):
