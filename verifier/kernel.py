@@ -1809,7 +1809,7 @@ def volume(rows: Iterable[tuple[list[int], Fraction]]) -> Fraction:
     for slopes, c in rows:
         size = gcd(*slopes)
         if size:
-            a, offset = tuple(slope // size for slope in slopes), c / size
+            a, offset = tuple(slope // size for slope in slopes), Fraction(c, size)
             tight[a] = min(tight.get(a, offset), offset)
         elif c < 0:
             return Fraction(0)
@@ -1825,8 +1825,8 @@ def volume(rows: Iterable[tuple[list[int], Fraction]]) -> Fraction:
                 row = [size * s - factor * r for i, (s, r) in enumerate(zip(b, a, strict=True)) if i != k]
                 if b != a:
                     face.append((row, size * d - factor * c))
-            total += c / size * volume(face)
-    return total / n
+            total += Fraction(c, size) * volume(face)
+    return Fraction(total, n)
 
 
 class Cells:
@@ -1917,7 +1917,7 @@ class Cells:
             rows += [
                 ([s * (n == k) for n in range(m)], Fraction(-s * end)) for s, end in zip((1, -1), side, strict=True)
             ]
-        exact = volume(rows) / q**m
+        exact = Fraction(volume(rows), q**m)
         require(numbers(size, f"{where}.volume") == exact, "region", f"{where}: volume: not that of the region")
         return exact, checked + 1
 
