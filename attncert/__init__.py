@@ -10,7 +10,17 @@ if not (_HERE / "certificates").is_dir() and (_HERE.parent / "certificates").is_
     __path__.append(str(_HERE.parent))
 
 if TYPE_CHECKING:
-    from attncert.api import Certificate, Result, bound, certify, certify_indicator, construct_head, verify
+    from attncert.api import (
+        Certificate,
+        Result,
+        bound,
+        certify,
+        certify_indicator,
+        certify_partition,
+        certify_regions,
+        construct_head,
+        verify,
+    )
     from attncert.certificates.attention import Attention
     from attncert.certificates.errors import InputError
 
@@ -22,6 +32,8 @@ __all__ = [
     "bound",
     "certify",
     "certify_indicator",
+    "certify_partition",
+    "certify_regions",
     "construct_head",
     "verify",
 ]
@@ -31,7 +43,17 @@ _HOMES = {
     "InputError": ("attncert.certificates.errors", "InputError"),
     **{
         name: ("attncert.api", name)
-        for name in ("Certificate", "Result", "bound", "certify", "certify_indicator", "construct_head", "verify")
+        for name in (
+            "Certificate",
+            "Result",
+            "bound",
+            "certify",
+            "certify_indicator",
+            "certify_partition",
+            "certify_regions",
+            "construct_head",
+            "verify",
+        )
     },
 }
 

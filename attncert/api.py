@@ -15,18 +15,27 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
-from attncert.certificates.claim import Indicator, LpError, SupError, error_claim, parse_indicator, parse_tolerance
+from attncert.certificates.claim import (
+    Indicator,
+    LpError,
+    Partition,
+    SupError,
+    error_claim,
+    parse_indicator,
+    parse_tolerance,
+)
 from attncert.certificates.condition import Condition, parse_condition, require_points
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
-from attncert.certificates.evidence import Counterexample, Integral, Paving
+from attncert.certificates.evidence import Breach, Counterexample, Integral, Paving
 from attncert.certificates.numbers import parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.indicator import indicator_candidates
 from attncert.construct.lp import lp_candidates
+from attncert.construct.partition import partition_head
 from attncert.construct.spectral import spectral_candidates
 from attncert.construct.uniform import Candidate, uniform_candidates
 from attncert.size import parse_size
@@ -36,6 +45,7 @@ from attncert.verifier.boxes import Progress
 from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import verify as search_evidence
+from attncert.verifier.regions import partition_of
 from attncert.verifier.singular import require_integrable
 
 ProgressCallback = Callable[[Progress], None]
@@ -45,6 +55,9 @@ PRECISION_RANGE = (24, 100_000)
 
 GAPS = (Fraction(1, 10**9), Fraction(10**6))
 """Least and greatest relative gap of an enclosure that may be asked for."""
+
+HEAD_NOTES = ("method", "grid", "beta", "precision")
+"""Notes about a head, whatever is claimed of it."""
 
 MAX_POWER = 1000
 """Greatest p of an L_p norm."""
@@ -282,7 +295,7 @@ def bound(
 
 def _claiming(statement: Statement, tolerance: Fraction) -> Statement:
     """The same statement with another tolerance."""
-    assert not isinstance(statement.claim, Indicator)
+    assert not isinstance(statement.claim, Indicator | Partition)
     return replace(statement, claim=replace(statement.claim, tolerance=tolerance), spelling=None)
 
 
@@ -347,6 +360,75 @@ class _Settings:
     journal: Path | None
     check: bool
     progress: ProgressCallback | None
+
+
+def certify_partition(
+    *,
+    domain: str,
+    grid: str | Sequence[int],
+    budget: float | None = None,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Construct a head whose regions are the cells of a grid, prove that they are, and let the kernel check that.
+
+    The claim declares for each cell the tokens of the cells that share a face with it, and the ball around it: on the
+    region no other token wins, the regions cover the domain, meet on faces only, and each lies in its ball. The weights
+    are exact rationals. domain: a box. grid: such as `"8x8"`. In the result `boxes` counts the regions.
+
+    Raises InputError (a ValueError), with one clear line, for input that makes no claim.
+    """
+    box, members = parse_domain(domain)
+    if len(members) > 1:
+        raise InvalidDomain("a claim of kind 'partition' is about a box, not a union")
+    _require_sides(box)
+    require_searchable(box, Fraction(1))
+    head, claim, notes = partition_head(InputSpace((box.dimension, 1)), box, _grid(grid, box.dimension))
+    certificate = Certificate(Statement(None, box, head, claim), None, notes)
+    return _prove_partition(certificate, Deadline.after(budget), check=check, progress=progress)
+
+
+def certify_regions(
+    certificate: Certificate,
+    *,
+    budget: float | None = None,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Compute the regions of the head in a certificate, whatever it claims, and prove that they partition its box.
+
+    The claim of the result declares for each token that wins somewhere its facets, and the ball around its bounding
+    box. Arguments and result as for `certify_partition`; `undecided` without a certificate when the budget ends first.
+
+    Raises InputError (a ValueError), with one clear line, for a domain that is not a box, or a head outside the
+    supported family.
+    """
+    statement, deadline = certificate.statement, Deadline.after(budget)
+    if statement.conditions:
+        raise InvalidDomain("a claim of kind 'partition' is about a box: conditions do not go with it")
+    _require_sides(statement.domain)
+    started = time.monotonic()
+    try:
+        claim = partition_of(statement.attention, statement.domain, deadline)
+    except (OutOfTime, KeyboardInterrupt) as stop:
+        interrupted = isinstance(stop, KeyboardInterrupt)
+        detail = "stopped before the regions were known"
+        return replace(_NOTHING, detail=detail, interrupted=interrupted, seconds=time.monotonic() - started)
+    made = {name: certificate.notes[name] for name in HEAD_NOTES if name in certificate.notes}
+    found = Certificate(Statement(None, statement.domain, statement.attention, claim), None, made)
+    result = _prove_partition(found, deadline, check=check, progress=progress)
+    return replace(result, seconds=time.monotonic() - started)
+
+
+def _prove_partition(
+    certificate: Certificate, deadline: Deadline, *, check: bool, progress: ProgressCallback | None
+) -> Result:
+    return _verify(certificate, deadline=deadline, jobs=1, memory=None, journal=None, check=check, progress=progress)
+
+
+def _require_sides(box: Box) -> None:
+    if any(lo == hi for lo, hi in box.sides):
+        raise InvalidDomain("regions need a domain whose sides all have positive length")
 
 
 def _first_proved(
@@ -628,7 +710,7 @@ def _result(certificate: Certificate, outcome: Outcome, verdict: str, detail: st
         detail=detail,
         certificate=certificate,
         notes=certificate.notes,
-        point=tuple(map(str, evidence.point)) if isinstance(evidence, Counterexample) else None,
+        point=tuple(map(str, evidence.point)) if isinstance(evidence, Counterexample | Breach) else None,
         interrupted=outcome.interrupted,
     )
 

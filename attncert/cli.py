@@ -213,23 +213,23 @@ statement_options = _together(
     ),
 )
 
-proof_options = _together(
-    _option(
-        "--budget", metavar="SECONDS", type=seconds, help="Stop after this many seconds; the verdict is then undecided."
-    ),
-    _option(
-        "--jobs",
-        type=click.IntRange(1, 1024),
-        default=1,
-        metavar="N",
-        help="Threads of the search for a paving.",
-    ),
-    _option(
-        "--check/--no-check",
-        default=True,
-        help="Let the kernel check the proof (the default); without, it is called verified, not proved.",
-    ),
+_budget = _option(
+    "--budget", metavar="SECONDS", type=seconds, help="Stop after this many seconds; the verdict is then undecided."
 )
+_check = _option(
+    "--check/--no-check",
+    default=True,
+    help="Let the kernel check the proof (the default); without, it is called verified, not proved.",
+)
+_jobs = _option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=1,
+    metavar="N",
+    help="Threads of the search for a paving.",
+)
+proof_options = _together(_budget, _jobs, _check)
+proof_options_without_jobs = _together(_budget, _check)
 
 memory_option = click.option(
     "--memory",
@@ -284,13 +284,14 @@ def cli(context: click.Context) -> None:
         'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o sin.json',
         'attncert certify "sign(x - 1/3)" --domain "[-1,1]" --tol 0.01 --norm 1 -o jump.json',
         'attncert certify --claim indicator --grid 8x8 --domain "[0,1]^2" --delta 0.001 --measure 0.1 -o cells.json',
+        'attncert certify --claim partition --grid 8x8 --domain "[0,1]^2" -o regions.json',
         'attncert certify "x0*x1" --domain "[0,1]^2" --tol 1/10 -o product.json.gz --json',
     ),
 )
 @click.argument("target", required=False, callback=_strip)
 @statement_options
-@_option("--claim", type=click.Choice(["error", "indicator"]), default="error", help="What to claim.")
-@click.option("--grid", metavar="NxN", help="For --claim indicator: the cells of the partition along each side.")
+@_option("--claim", type=click.Choice(["error", "indicator", "partition"]), default="error", help="What to claim.")
+@click.option("--grid", metavar="NxN", help="For indicator and partition: the cells along each side.")
 @click.option("--delta", metavar="D", help="For --claim indicator: how far the softmax may be from one-hot.")
 @click.option("--measure", metavar="MU", help="For --claim indicator: the measure of the set where it may be farther.")
 @_option("--proof", metavar="NAME", default="paving", help="How to prove.")
@@ -299,8 +300,8 @@ def cli(context: click.Context) -> None:
 @output_file
 @output_options
 def certify(output: Path, force: bool, as_json: bool, claim: str, journal: bool, **request: Any) -> int:
-    """Construct a head for TARGET and prove its error; or, with --claim indicator and no TARGET, a head whose softmax
-    is nearly the indicator of the cells of a grid.
+    """Construct a head for TARGET and prove its error; or, without TARGET, one for the cells of a grid: with --claim
+    indicator its softmax is nearly their indicator, with --claim partition they are its regions, facet by facet.
 
     Writes a certificate when the claim is proved, or refuted; nothing when it is undecided. A search that was stopped
     (Ctrl-C, --budget, --memory, or a crash) is continued by `attncert verify OUTPUT --resume`.
@@ -314,8 +315,12 @@ def certify(output: Path, force: bool, as_json: bool, claim: str, journal: bool,
     if claim == "error" and journal:
         request["journal"] = journal_path(output)
     with _progress_bar() as progress:
-        certify = api.certify_indicator if claim == "indicator" else api.certify
-        result = certify(**request, progress=progress)
+        makers: dict[str, Callable[..., Result]] = {
+            "error": api.certify,
+            "indicator": api.certify_indicator,
+            "partition": api.certify_partition,
+        }
+        result = makers[claim](**request, progress=progress)
     return _conclude(result, output, force, as_json, again)
 
 
@@ -415,6 +420,26 @@ def bound(file: Path, output: Path | None, witness: Path | None, force: bool, as
     return EXIT_CODES[result.verdict]
 
 
+@cli.command(epilog=_examples("attncert regions sin.json -o regions.json"))
+@click.argument("file", type=click.Path(path_type=Path))
+@proof_options_without_jobs
+@output_file
+@output_options
+def regions(file: Path, output: Path, force: bool, as_json: bool, **request: Any) -> int:
+    """Compute the regions of the head in FILE, whatever it claims, and certify that they partition its domain.
+
+    The new certificate declares, for each token that wins somewhere, the facets of its region and a ball around it.
+    """
+    _require(file)
+    _refuse_output(output, force)
+    from attncert import api
+
+    certificate = api.Certificate.load(file)
+    with _progress_bar() as progress:
+        result = api.certify_regions(certificate, **request, progress=progress)
+    return _conclude(result, output, force, as_json, "")
+
+
 @cli.command(epilog=_examples("attncert check sin.json", "attncert check certificates/ --jobs 2"))
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -444,15 +469,53 @@ def check(paths: tuple[Path, ...], jobs: int, as_json: bool) -> int:
     return PROVED if counts.get("proved") == len(files) else NEGATIVE
 
 
-@cli.command(epilog=_examples("attncert show sin.json"))
+@cli.command(epilog=_examples("attncert show sin.json", "attncert show regions.json --partition regions.svg"))
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--partition",
+    "picture",
+    type=click.Path(path_type=Path),
+    metavar="PICTURE",
+    help="Draw the regions that FILE declares, on a line or in the plane, to a .svg, .pdf or .png (needs matplotlib).",
+)
+@_option("--force", is_flag=True, help="Overwrite an existing picture.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-def show(file: Path, as_json: bool) -> int:
+def show(file: Path, picture: Path | None, force: bool, as_json: bool) -> int:
     """Tell what a certificate says. Nothing is checked but the digest of the statement."""
     _require(file)
+    if picture is not None:
+        _refuse_output(picture, force)
     from attncert import api
 
-    _tell(api.Certificate.load(file), file, as_json)
+    certificate = api.Certificate.load(file)
+    if picture is not None:
+        from attncert.pictures import draw_partition
+
+        draw_partition(certificate.statement, picture)
+    _tell(certificate, file, as_json)
+    return PROVED
+
+
+@cli.command(epilog=_examples("attncert export regions.json --to smt2 -o regions-smt2"))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--to", "form", type=click.Choice(["smt2"]), required=True, help="The format: SMT-LIB 2 scripts.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to write, a new one.")
+def export(file: Path, form: str, output: Path) -> int:
+    """Write what FILE claims of regions as scripts for other solvers: each query is `unsat` if the claim is true.
+
+    One script for each obligation: argmax, cover, disjoint and radius. The evidence plays no part.
+    """
+    _require(file)
+    if output.exists():
+        raise click.ClickException(f"{output}: exists already")
+    from attncert import api
+    from attncert.smtlib import scripts
+
+    written = scripts(api.Certificate.load(file).statement)
+    output.mkdir(parents=True)
+    for name, text in written.items():
+        (output / name).write_text(text)
+        click.echo(f"{output / name}: {text.count('(check-sat)'):,} queries")
     return PROVED
 
 
@@ -472,11 +535,16 @@ def completion(shell: str) -> int:
 _FLAGS = {"target": "TARGET", "tolerance": "--tol", "max_value": "--max-value"}
 _ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "max_value", "proof")
 _INDICATOR_ONLY = ("grid", "delta", "measure")
+_PARTITION_NEVER = ("delta", "measure", "where", "precision", "apriori", "jobs", "memory")
 
 
 def _request_for(claim: str, request: dict[str, Any]) -> dict[str, Any]:
     """The arguments that belong to the claim; raises a usage error for one that is missing or out of place."""
-    needed, alien = (("target", "tolerance"), _INDICATOR_ONLY) if claim == "error" else (_INDICATOR_ONLY, _ERROR_ONLY)
+    needed, alien = {
+        "error": (("target", "tolerance"), _INDICATOR_ONLY),
+        "indicator": (_INDICATOR_ONLY, _ERROR_ONLY),
+        "partition": (("grid",), (*_ERROR_ONLY, *_PARTITION_NEVER)),
+    }[claim]
     _require_options(request, claim, *needed)
     context = click.get_current_context()
     for name in alien:
@@ -491,7 +559,7 @@ def _require_options(request: dict[str, Any], claim: str, *names: str) -> None:
         if request[name] is None:
             flag = _FLAGS.get(name, f"--{name}")
             what = "argument" if name == "target" else "option"
-            end = "" if claim == "error" else " (needed for --claim indicator)"
+            end = "" if claim == "error" else f" (needed for --claim {claim})"
             raise click.UsageError(f"Missing {what} '{flag}'{end}.", click.get_current_context())
 
 

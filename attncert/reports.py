@@ -61,12 +61,13 @@ def result_json(result: Result, file: str | None) -> dict[str, object]:
 
 def result_text(result: Result, file: str | None) -> str:
     """The verdict and what is known, for people."""
+    kind = _kind(result)
     rows: list[tuple[str, object]] = [
-        ("layer" if _is_indicator(result) else "error", enclosure(result.error_lower, result.error_upper)),
+        ("layer" if kind == "indicator" else "error", enclosure(result.error_lower, result.error_upper)),
         ("a priori", apriori_text(result.notes.get("apriori"))),
         ("method", result.notes.get("method")),
         ("tokens", f"{result.tokens:,}"),
-        ("boxes", f"{result.boxes:,}"),
+        ("regions" if kind == "partition" else "boxes", f"{result.boxes:,}"),
         ("point", None if result.point is None else "(" + ", ".join(result.point) + ")"),
         ("seconds", f"{result.seconds:.2f}"),
         ("statement", result.statement_sha256),
@@ -83,8 +84,8 @@ def progress_text(progress: Progress) -> str:
     return ", ".join(parts)
 
 
-def _is_indicator(result: Result) -> bool:
-    return result.certificate is not None and result.certificate.statement.target is None
+def _kind(result: Result) -> object:
+    return None if result.certificate is None else result.certificate.statement.claim.to_json()["kind"]
 
 
 def enclosure(lower: str | None, upper: str | None) -> str | None:
@@ -122,12 +123,14 @@ def check_text(outcome: Mapping[str, object]) -> str:
 
 def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
     """The object that `show --json` prints: what the certificate says. Loading it compared the digest."""
-    from attncert.certificates.evidence import Counterexample, Integral, Paving
+    from attncert.certificates.claim import Partition
+    from attncert.certificates.evidence import Breach, Counterexample, Integral, Paving
     from attncert.certificates.numbers import format_exact
 
     statement, evidence = certificate.statement, certificate.evidence
     claim = statement.claim.to_json()
     bounds = evidence if isinstance(evidence, Integral) else None
+    partition = statement.claim if isinstance(statement.claim, Partition) else None
     return {
         "file": file,
         "checked": False,
@@ -143,12 +146,15 @@ def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
         "tolerance": claim.get("tolerance"),
         "delta": claim.get("delta"),
         "measure": claim.get("measure"),
+        "regions": None if partition is None else partition.regions,
+        "facets": None if partition is None else partition.facets,
         "evidence": None if evidence is None else evidence.kind,
         "bound": format_exact(evidence.bound) if isinstance(evidence, Paving) else None,
         "lower": None if bounds is None else format_exact(bounds.lower),
         "upper": None if bounds is None else format_exact(bounds.upper),
-        "leaves": None if evidence is None or isinstance(evidence, Counterexample) else evidence.leaves,
-        "point": list(map(format_exact, evidence.point)) if isinstance(evidence, Counterexample) else None,
+        "leaves": None if evidence is None or isinstance(evidence, Counterexample | Breach) else evidence.leaves,
+        "point": list(map(format_exact, evidence.point)) if isinstance(evidence, Counterexample | Breach) else None,
+        "obligation": evidence.obligation if isinstance(evidence, Breach) else None,
         "statement_sha256": certificate.statement_sha256,
         "digest_matches": True,
         "notes": certificate.notes,
@@ -179,7 +185,7 @@ def certificate_text(certificate: Certificate, file: str) -> str:
 
 def claim_text(claim: Claim) -> str:
     """What is claimed, in a line."""
-    from attncert.certificates.claim import LpError, SupError
+    from attncert.certificates.claim import Indicator, LpError, SupError
 
     match claim:
         case SupError():
@@ -188,15 +194,20 @@ def claim_text(claim: Claim) -> str:
             return (
                 f"the L_{spell(claim.power)} norm of target - head over the domain is at most {spell(claim.tolerance)}"
             )
-        case _:
+        case Indicator():
             return (
                 f"the softmax is within {spell(claim.delta)} of the one-hot vector of the best token, outside a set of "
                 f"measure {spell(claim.measure)}"
             )
+        case _:
+            return (
+                f"the {claim.regions:,} declared regions, with {claim.facets:,} facets, are those of the best token, "
+                "cover the domain, meet on faces only, and each lies in its ball"
+            )
 
 
 def _evidence_text(evidence: Evidence | None) -> str:
-    from attncert.certificates.evidence import Counterexample, Integral, Layers, Paving
+    from attncert.certificates.evidence import Breach, Counterexample, Integral, Layers, Paving, Regions
 
     match evidence:
         case None:
@@ -209,6 +220,19 @@ def _evidence_text(evidence: Evidence | None) -> str:
         case Layers():
             layer = sum(tree.count("!") for tree in evidence.trees)
             return f"paving of {evidence.leaves:,} boxes, {layer:,} of them in the layer"
+        case Regions():
+            terms = [
+                terms
+                for column in evidence.columns
+                for terms in (
+                    *(face for region in column.regions for face in region.faces),
+                    *(terms for region in column.regions for _, terms in region.beaten),
+                    *(terms for _, terms in column.undeclared),
+                )
+            ]
+            return f"bounding boxes of {evidence.leaves:,} regions, {sum(map(len, terms)):,} multipliers"
+        case Breach():
+            return f"obligation {evidence.obligation} fails at ({', '.join(map(spell, evidence.point))})"
         case Counterexample():
             return f"counterexample at ({', '.join(map(spell, evidence.point))})"
 

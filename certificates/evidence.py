@@ -1,4 +1,5 @@
-"""Evidence: why a claim is true (a paving, an integral, layers) or false (a counterexample, an integral)."""
+"""Evidence: why a claim is true (a paving, an integral, layers, regions) or false (a counterexample, an integral, a
+breach)."""
 
 from __future__ import annotations
 
@@ -99,7 +100,87 @@ class Layers:
         }
 
 
-Evidence = Paving | Counterexample | Integral | Layers
+Multipliers = tuple[tuple[int, Fraction], ...]
+"""Tokens, each with a number that is not negative: the weights of a sum of differences of scores."""
+
+
+@dataclass(frozen=True)
+class RegionProof:
+    """Why a region is one of the best token: its bounding box with multipliers for its faces (lower and upper, axis by
+    axis), multipliers for the tokens that the box alone does not show to be beaten, and the exact volume.
+    """
+
+    box: tuple[tuple[Fraction, Fraction], ...]
+    faces: tuple[Multipliers, ...]
+    beaten: tuple[tuple[int, Multipliers], ...]
+    volume: Fraction | None
+
+    def to_json(self) -> dict[str, object]:
+        """The region's part of the evidence."""
+        return {
+            "box": [[format_exact(lo), format_exact(hi)] for lo, hi in self.box],
+            "faces": [_spelled(face) for face in self.faces],
+            "beaten": [[token, _spelled(terms)] for token, terms in self.beaten],
+            "volume": None if self.volume is None else format_exact(self.volume),
+        }
+
+
+@dataclass(frozen=True)
+class ColumnProof:
+    """The proofs of an output column's regions, in the order of the claim, and for each token without a region
+    multipliers over those with one.
+    """
+
+    regions: tuple[RegionProof, ...]
+    undeclared: tuple[tuple[int, Multipliers], ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The column's part of the evidence."""
+        undeclared = [[token, _spelled(terms)] for token, terms in self.undeclared]
+        return {"regions": [region.to_json() for region in self.regions], "undeclared": undeclared}
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The proof of a partition, column by column."""
+
+    kind: ClassVar[str] = "regions"
+
+    columns: tuple[ColumnProof, ...] = field(repr=False)
+
+    @property
+    def leaves(self) -> int:
+        """The number of regions."""
+        return sum(len(column.regions) for column in self.columns)
+
+    def to_json(self) -> dict[str, object]:
+        """The `evidence` object of a certificate."""
+        return {"kind": self.kind, "columns": [column.to_json() for column in self.columns]}
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A point of the domain at which a declared partition fails.
+
+    obligation: `argmax` (tokens i, j: j wins inside the region of i), `cover` (no region holds the point), `disjoint`
+    (tokens i, k: the point lies inside both regions) or `radius` (token i: a point of its region outside its ball).
+    """
+
+    kind: ClassVar[str] = "breach"
+
+    column: int
+    obligation: str
+    point: tuple[Fraction, ...]
+    tokens: tuple[int, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """The `evidence` object of a certificate."""
+        point = [format_exact(x) for x in self.point]
+        where = {"column": self.column, "obligation": self.obligation}
+        return {"kind": self.kind, **where, "point": point, "tokens": list(self.tokens)}
+
+
+Evidence = Paving | Counterexample | Integral | Layers | Regions | Breach
 
 
 def evidence_from_json(value: Any) -> Evidence | None:
@@ -128,8 +209,70 @@ def evidence_from_json(value: Any) -> Evidence | None:
             len(value) == 4 and _are_strings(point) and not _is_bool(r, j, p)
         ):
             return Counterexample(tuple(parse_exact(x) for x in point), (r, j), p)
+        case {"kind": "regions", "columns": list(columns)} if len(value) == 2:
+            return Regions(tuple(_column_from_json(column) for column in columns))
+        case {
+            "kind": "breach",
+            "column": int(column),
+            "obligation": str(obligation),
+            "point": list(point),
+            "tokens": list(tokens),
+        } if len(value) == 5 and _are_strings(point) and all(type(k) is int for k in (column, *tokens)):
+            return Breach(column, obligation, tuple(parse_exact(x) for x in point), tuple(tokens))
         case _:
             raise InvalidCertificate("the evidence is not of a form that this version knows")
+
+
+def _column_from_json(value: Any) -> ColumnProof:
+    match value:
+        case {"regions": list(regions), "undeclared": list(undeclared)} if len(value) == 2:
+            return ColumnProof(
+                tuple(_region_from_json(region) for region in regions), tuple(_beaten(pair) for pair in undeclared)
+            )
+    raise InvalidCertificate("a column of the evidence has the keys regions and undeclared")
+
+
+def _region_from_json(value: Any) -> RegionProof:
+    match value:
+        case {"box": list(box), "faces": list(faces), "beaten": list(beaten), "volume": str() | None as volume} if (
+            len(value) == 4
+        ):
+            return RegionProof(
+                tuple(_side(side) for side in box),
+                tuple(_multipliers(face) for face in faces),
+                tuple(_beaten(pair) for pair in beaten),
+                None if volume is None else parse_exact(volume),
+            )
+    raise InvalidCertificate("a region of the evidence has the keys box, faces, beaten and volume")
+
+
+def _side(value: Any) -> tuple[Fraction, Fraction]:
+    match value:
+        case [str(lo), str(hi)]:
+            return parse_exact(lo), parse_exact(hi)
+    raise InvalidCertificate("a side of a bounding box is a pair of exact numbers")
+
+
+def _beaten(value: Any) -> tuple[int, Multipliers]:
+    match value:
+        case [int(token), terms] if not _is_bool(token):
+            return token, _multipliers(terms)
+    raise InvalidCertificate("a beaten token is a pair of a token and its multipliers")
+
+
+def _multipliers(value: Any) -> Multipliers:
+    terms = []
+    for pair in value if isinstance(value, list) else [None]:
+        match pair:
+            case [int(token), str(number)] if not _is_bool(token):
+                terms.append((token, parse_exact(number)))
+            case _:
+                raise InvalidCertificate("multipliers are pairs of a token and an exact number")
+    return tuple(terms)
+
+
+def _spelled(terms: Multipliers) -> list[list[object]]:
+    return [[token, format_exact(number)] for token, number in terms]
 
 
 def _are_strings(items: Sequence[object]) -> bool:

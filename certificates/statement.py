@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import cached_property
 
 from attncert.certificates.attention import Attention, attention_from_json
-from attncert.certificates.claim import Claim, Indicator, SupError, claim_from_json
+from attncert.certificates.claim import Claim, Indicator, Partition, SupError, claim_from_json
 from attncert.certificates.condition import Condition, parse_condition
 from attncert.certificates.domain import Box, box_from_json
 from attncert.certificates.errors import InvalidAttention, InvalidCertificate, InvalidClaim, InvalidDomain
@@ -25,7 +25,7 @@ def canonical(value: object) -> str:
 class Statement:
     """What is claimed, on the points of the box that satisfy all conditions.
 
-    `target` is None in a claim of kind `indicator`, and only there.
+    `target` is None in claims of the kinds `indicator` and `partition`, and only there.
     `spelling` keeps the canonical text of a statement that was read from a file.
     """
 
@@ -42,10 +42,14 @@ class Statement:
         if self.domain.dimension != sum(d * n for d, n in shapes):
             inputs = " and ".join(f"{d} x {n}" for d, n in shapes)
             raise InvalidDomain(f"the domain has {self.domain.dimension} sides, but the input has {inputs} entries")
-        if (self.target is None) != isinstance(self.claim, Indicator):
-            raise InvalidClaim("a claim of kind 'indicator' has no target, every other has one")
+        if (self.target is None) != isinstance(self.claim, Indicator | Partition):
+            raise InvalidClaim("a claim of kind 'indicator' or 'partition' has no target, every other has one")
         if not isinstance(self.claim, SupError) and any(lo == hi for lo, hi in self.domain.sides):
-            raise InvalidDomain("a claim about an L_p norm or a measure needs sides of positive length")
+            raise InvalidDomain("a claim about an L_p norm, a measure or regions needs sides of positive length")
+        if isinstance(self.claim, Partition):
+            if self.conditions:
+                raise InvalidDomain("a claim of kind 'partition' is about a box: conditions do not go with it")
+            self.claim.check_fits(self.attention.tokens, self.attention.output_shape[1], self.domain.dimension)
         if self.target is not None and self.target.shape != self.attention.output_shape:
             raise InvalidAttention(
                 f"the target has shape {self.target.shape}, but the head's output has {self.attention.output_shape}"
@@ -55,7 +59,7 @@ class Statement:
     def function(self) -> Target:
         """The target of a claim that has one."""
         if self.target is None:
-            raise InvalidClaim("a claim of kind 'indicator' has no target")
+            raise InvalidClaim("a claim of kind 'indicator' or 'partition' has no target")
         return self.target
 
     @property
@@ -100,7 +104,7 @@ def statement_from_json(value: object) -> Statement:
         raise InvalidCertificate("a statement has the keys target, domain, attention and claim")
     source = value["target"]
     if source is not None and not isinstance(source, str):
-        raise InvalidCertificate("the target of a statement is a string, or null in a claim of kind 'indicator'")
+        raise InvalidCertificate("the target of a statement is a string, or null in a claim about regions")
     attention = attention_from_json(value["attention"])
     space = InputSpace(*attention.input_shapes)
     domain = value["domain"]

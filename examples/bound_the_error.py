@@ -1,6 +1,6 @@
 """How large is the error of a head, really? Enclose it, in the sup norm and in L_2, to any gap.
 
-Theory: docs/theory.md, sections 9 and 10 (Taylor models of the head, and the enclosure of the error).
+Theory: docs/theory.md, sections 10 and 11 (Taylor models of the head, and the enclosure of the error).
 """
 
 import attncert

@@ -14,18 +14,21 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from heads import attention_of, grid_statement, json_of, kernel_says, sealed, statement_of
+from partitions import cells_of_a_grid, sites
 from test_kernel_taylor import searched
 
-from attncert.certificates.claim import LpError, SupError
+from attncert.certificates.claim import LpError, Partition, Region, SupError
 from attncert.certificates.domain import parse_box
 from attncert.certificates.evidence import Paving
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
 from attncert.verifier.prove import verify
+from attncert.verifier.regions import partition_of
 
 Json = dict[str, Any]
 Place = Sequence[str | int]
@@ -168,6 +171,45 @@ def refuted_columns() -> Json:
     return with_evidence(statement_in_full("[[0, 0.9]]", "[0,1]", "0.05", (1, 1), **head))
 
 
+def partition_grid() -> Json:
+    return with_evidence(cells_of_a_grid([2, 2]))
+
+
+def partition_sites() -> Json:
+    """Five sites at random, of which one owns nothing."""
+    head, box = sites(2, 5, 0, denominator=5), parse_box("[0,1]^2")
+    document = with_evidence(Statement(None, box, head, partition_of(head, box)))
+    (column,) = document["evidence"]["columns"]
+    assert column["undeclared"]
+    return document
+
+
+def partition_line() -> Json:
+    """Two output columns, the second with regions of its own; a facet more than needed."""
+    keys, biases = [[0, 2, 0, 2]], [0, -1, -3, -5]
+    head = attention_of((1, 1), keys, biases, [[0, 1, 2, 3]], columns=(0, 1), factors=[1, -1, 1, 1])
+    box = parse_box("[0,1]")
+    (first, *rest), *columns = partition_of(head, box).columns
+    wider = Region(first.token, (*first.neighbours, 2), first.centre, first.radius)
+    return with_evidence(Statement(None, box, head, Partition(((wider, *rest), *columns))))
+
+
+def without_a_facet(obligation: str) -> Json:
+    """The middle of three cells reaches over the third."""
+    statement = cells_of_a_grid([3])
+    claim = statement.claim
+    assert isinstance(claim, Partition)
+    first, _, third = claim.columns[0]
+    wider = Region(1, (0,), (Fraction(2, 3),), Fraction(1, 3))
+    columns = {"argmax": (first, wider, third), "disjoint": (first, wider, third), "cover": (first, third)}
+    columns["radius"] = first, Region(1, (0, 2), (Fraction(1, 2),), Fraction(1, 7)), third
+    document = json_of(replace(statement, claim=Partition((columns[obligation],)), spelling=None), None)
+    point = {"argmax": "0.9", "disjoint": "0.9", "cover": "0.5", "radius": "1/3"}[obligation]
+    tokens = {"argmax": [1, 2], "disjoint": [1, 2], "cover": [], "radius": [1]}[obligation]
+    evidence = {"kind": "breach", "column": 0, "obligation": obligation, "point": [point], "tokens": tokens}
+    return {**document, "evidence": evidence}
+
+
 GOOD: dict[str, Callable[[], Json]] = {
     "line": line,
     "plane": plane,
@@ -190,6 +232,13 @@ GOOD: dict[str, Callable[[], Json]] = {
     "refuted-vector": refuted_vector,
     "refuted-columns": refuted_columns,
     "refuted-disc": refuted_disc,
+    "partition-grid": partition_grid,
+    "partition-sites": partition_sites,
+    "partition-line": partition_line,
+    "refuted-argmax": partial(without_a_facet, "argmax"),
+    "refuted-cover": partial(without_a_facet, "cover"),
+    "refuted-disjoint": partial(without_a_facet, "disjoint"),
+    "refuted-radius": partial(without_a_facet, "radius"),
 }
 
 
@@ -355,7 +404,38 @@ def rejected() -> Cases:
         "variable-of-the-other-kind": (altered(cross(), (("statement", "target"), "K[0,0] + X[0,0]")), "target"),
         "bound-for-one-entry-only": (altered(flat, (("statement", "target"), "[x0*x1, abs(x0-x1) + 1]")), "leaf"),
     }
-    return {f"{name}.json": case for name, case in {**cases, **wrong_orders()}.items()}
+    return {f"{name}.json": case for name, case in {**cases, **wrong_orders(), **wrong_regions()}.items()}
+
+
+def wrong_regions() -> dict[str, tuple[bytes, str]]:
+    """Partitions of which an obligation fails, and refutations of what holds."""
+    grid, scattered, breach = partition_grid(), partition_sites(), without_a_facet("cover")
+    regions, proofs = ("statement", "claim", "regions", 0), ("evidence", "columns", 0, "regions")
+    claim, column = grid["statement"]["claim"]["regions"][0], grid["evidence"]["columns"][0]
+    fewer = {"regions": column["regions"][1:], "undeclared": []}
+    silent = scattered["evidence"]["columns"][0]["undeclared"]
+    return {
+        "region-missing": (altered(grid, (regions, claim[1:]), (proofs[:-1], fewer)), "region"),
+        "region-twice": (altered(grid, ((*regions, 3), claim[0])), "malformed"),
+        "region-of-another-token": (altered(grid, ((*regions, 3, "token"), 0), ((*regions, 0, "token"), 3)), "region"),
+        "region-without-a-facet": (altered(grid, ((*regions, 0, "neighbours"), [1])), "region"),
+        "region-next-to-itself": (altered(grid, ((*regions, 0, "neighbours"), [0, 1])), "malformed"),
+        "region-outside-its-ball": (altered(grid, ((*regions, 0, "radius"), "0.35")), "region"),
+        "region-of-negative-radius": (altered(grid, ((*regions, 0, "radius"), "-1")), "claim"),
+        "region-with-another-box": (altered(grid, ((*proofs, 0, "box", 0, 1), "0.49")), "region"),
+        "region-with-another-volume": (altered(grid, ((*proofs, 0, "volume"), "0.26")), "region"),
+        "region-with-a-negative-multiplier": (altered(grid, ((*proofs, 0, "faces", 1, 0, 1), "-1")), "region"),
+        "region-with-another-multiplier": (altered(grid, ((*proofs, 0, "faces", 1, 0, 1), "1")), "region"),
+        "regions-of-no-column": (altered(grid, (("evidence", "columns"), [])), "malformed"),
+        "regions-under-conditions": (altered(grid, (("statement", "domain", "where"), ["x0 <= 2"])), "unsupported"),
+        "regions-with-a-target": (altered(grid, (("statement", "target"), "x0")), "malformed"),
+        "silent-token-missing": (altered(scattered, ((*proofs[:-1], "undeclared"), silent[1:])), "region"),
+        "silent-token-without-multipliers": (altered(scattered, ((*proofs[:-1], "undeclared", 0, 1), [])), "region"),
+        "breach-of-what-holds": (altered(breach, (("evidence", "point"), ["0.2"])), "point"),
+        "breach-outside": (altered(breach, (("evidence", "point"), ["1.2"])), "point"),
+        "breach-of-no-obligation": (altered(breach, (("evidence", "obligation"), "volume")), "unsupported"),
+        "breach-of-no-column": (altered(breach, (("evidence", "column"), 1)), "limit"),
+    }
 
 
 def wrong_orders() -> Cases:

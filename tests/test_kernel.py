@@ -682,7 +682,7 @@ REJECTIONS: list[tuple[str, str, Json]] = [
     ("domain", "statement.domain.box.0", ["1e-1", "0.0999999999999999999999999"]),
     ("shape", "statement.domain.box", []),
     ("shape", "statement.domain.box", [["0", "1"], ["0", "1"]]),
-    ("unsupported", "statement.claim.kind", "partition"),
+    ("unsupported", "statement.claim.kind", "interpolation"),
     ("unsupported", "statement.claim.norm", "2"),
     ("malformed", "statement.claim.norm", 2),
     ("malformed", "statement.claim.extra", 2),

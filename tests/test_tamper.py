@@ -23,9 +23,10 @@ import numpy as np
 import pytest
 from heads import error_at, errors_at, inputs_of, inside, kernel_says, points_of, sealed
 from make_cases import FOLDERS, sidecar
+from partitions import failures, telling_points
 from test_expanded_integral import norm_on_a_line
 
-from attncert.certificates.claim import LpError
+from attncert.certificates.claim import LpError, Partition
 from attncert.certificates.document import Document
 from attncert.certificates.errors import InputError
 from attncert.certificates.evaluate import evaluate_float
@@ -80,6 +81,7 @@ REASONS = {
     "domain",
     "tree",
     "leaf",
+    "region",
     "undefined",
     "point",
     "evidence",
@@ -108,6 +110,10 @@ def disproof(data: bytes, found: kernel.Finding) -> str | None:
         return "another statement"
     if isinstance(statement.claim, LpError):
         return false_norm(statement.text, found)
+    if isinstance(statement.claim, Partition):
+        points = telling_points(statement) if found.point is None else [tuple(map(kernel_number, found.point))]
+        failing = failures(statement, points)
+        return None if bool(failing) == (found.verdict == "refuted") else f"failing obligations: {failing}"
     if found.verdict == "refuted":
         assert found.point is not None
         assert found.entry is not None
@@ -191,6 +197,8 @@ def other_values(at: tuple[str | int, ...], value: Any) -> Iterator[Any]:
     """Values to put in the place of one: near and far ones, and some of another kind."""
     if isinstance(value, int):
         yield from (value + 1, value - 1, 0, 2 * value + 7, str(value), None)
+    elif value is None:
+        yield from ("1", 0, [])
     elif at[-1] == "target":
         for n in range(len(value)):
             yield value[:n] + value[n + 1 :]
@@ -322,8 +330,9 @@ def check_damage(path: Path, count: int) -> Counter[str]:
     data, rnd = path.read_bytes(), random.Random(path.name)
     original = kernel.check_bytes(data)
     plain = gzip.decompress(data) if path.suffix == ".gz" else data
-    errors = [error for _, error in sampled(Document.from_bytes(plain).statement.text)]
-    largest = max(error for error in errors if error is not None)
+    statement = Document.from_bytes(plain).statement
+    errors = [] if statement.target is None else [error for _, error in sampled(statement.text)]
+    largest = max((error for error in errors if error is not None), default=0)
     said: Counter[str] = Counter()
     for _ in range(count):
         worse = damaged(data, rnd)
@@ -338,7 +347,7 @@ def check_damage(path: Path, count: int) -> Counter[str]:
         said["accepted"] += 1
         assert found.statement_sha256 == original.statement_sha256
         assert found.verdict == original.verdict
-        if found.verdict == "proved" and found.lower is None:
+        if found.verdict == "proved" and found.lower is None and found.bound is not None:
             assert kernel_number(found.bound) >= largest
         else:
             assert disproof(worse, found) is None

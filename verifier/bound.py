@@ -18,7 +18,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from attncert.certificates.claim import Indicator, LpError, SupError
+from attncert.certificates.claim import Indicator, LpError, Partition, SupError
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.errors import InvalidClaim
 from attncert.certificates.evidence import Counterexample, Evidence, Paving
@@ -102,8 +102,9 @@ def enclose_error(
                 detail=outcome.detail,
                 interrupted=outcome.interrupted,
             )
-        case Indicator():
-            raise InvalidClaim("a claim of kind 'indicator' is not about an error: there is nothing to bound")
+        case Indicator() | Partition():
+            kind = statement.claim.to_json()["kind"]
+            raise InvalidClaim(f"a claim of kind {kind!r} is not about an error: there is nothing to bound")
 
 
 class _Sup:

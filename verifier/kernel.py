@@ -8,8 +8,8 @@ for usage errors and unreadable files. The format and the rules of proof are tho
 Nothing in the file is trusted. Every decision is made on integers: exact rationals, and intervals whose ends are
 integers in units of 2^-P ("P fractional bits"). Read from the top: limits and errors; integers and intervals;
 elementary functions; interval arithmetic; exact numbers; expressions; Taylor models; the certificate; the reduction of
-the attention to scores and values; the walk down a split tree; the paving, integral and layers proofs; the
-counterexample; the door.
+the attention to scores and values; the walk down a split tree; the paving, integral and layers proofs; the partition;
+the counterexample; the door.
 """
 
 import gzip
@@ -18,13 +18,13 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial, reduce
 from io import BytesIO
 from itertools import combinations_with_replacement, compress
-from math import comb, factorial, isqrt, prod
+from math import comb, factorial, gcd, isqrt, lcm, prod
 from operator import add, mul, neg, sub, truediv
 from os import PathLike
 from typing import Any, NamedTuple, TypeVar
@@ -60,6 +60,7 @@ class Limits:
     depth: int = 10_000  # splits of one axis above a node
     references: int = 9  # reference tokens that are tried for an inequality
     products: int = 500_000  # of the monomials of a Taylor model
+    pairs: int = 200_000_000  # of a region and a token, and of facets where their volumes take it
 
 
 class Rejected(Exception):
@@ -72,6 +73,7 @@ class Rejected(Exception):
     tree       not a split tree                              leaf         a leaf, or the sum of all, is not proved
     undefined  the target is not proved to be defined        point        not a counterexample
     evidence   there is none, or it leaves the claim open    limit        more than the limits allow
+    region     an obligation of a partition is not proved: argmax, cover, disjoint, radius or volume
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -88,9 +90,9 @@ class Finding:
     verdict: str  # "proved" or "refuted"
     statement_sha256: str
     claim: str  # one readable line
-    bound: str  # the bound that was proved (of an indicator, the measure), or the tolerance that is exceeded
+    bound: str | None  # the bound that was proved (of an indicator, the measure), or the tolerance that is exceeded
     obligations: int  # inequalities checked: for each leaf two for each entry of its column, or one of an indicator
-    leaves: int
+    leaves: int  # of a partition, the regions
     tokens: int
     point: tuple[str, ...] | None = None
     entry: tuple[int, int] | None = None
@@ -1782,6 +1784,201 @@ class Layers(Walk):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The partition. An affine function is a list of integers, its slopes and its constant, in the coordinates y = q x.
+
+Affine = list[int]
+Ends = list[tuple[int, int]]  # for each side of a box its ends, times q
+
+
+class Region(NamedTuple):
+    """The points of the domain at which the token scores at least as high as each neighbour, and a ball around them."""
+
+    token: int
+    neighbours: list[int]
+    centre: list[Fraction]
+    radius: Fraction
+
+
+def volume(rows: Iterable[tuple[list[int], Fraction]]) -> Fraction:
+    """Return the volume of {y : a.y + c >= 0 for every row (a, c)}, which must be bounded by rows along each axis.
+
+    By Lasserre's recursion: n times it is the sum over faces of c / |a_k| times the volume of the face, seen along an
+    axis k with a_k != 0. Of parallel rows only the tightest counts, so that no face counts twice.
+    """
+    tight: dict[tuple[int, ...], Fraction] = {}
+    for slopes, c in rows:
+        size = gcd(*slopes)
+        if size:
+            a, offset = tuple(slope // size for slope in slopes), Fraction(c, size)
+            tight[a] = min(tight.get(a, offset), offset)
+        elif c < 0:
+            return Fraction(0)
+    n, total = len(next(iter(tight))), Fraction(0)
+    if n == 1:
+        return max(Fraction(0), tight[1,] + tight[-1,])
+    for a, c in tight.items():
+        k = next(k for k, slope in enumerate(a) if slope)
+        if c:
+            face, size = [], abs(a[k])
+            for b, d in tight.items():
+                factor = b[k] if a[k] > 0 else -b[k]
+                row = [size * s - factor * r for i, (s, r) in enumerate(zip(b, a, strict=True)) if i != k]
+                if b != a:
+                    face.append((row, size * d - factor * c))
+            total += Fraction(c, size) * volume(face)
+    return Fraction(total, n)
+
+
+class Cells:
+    """The declared regions of one output column; `scores` are those of all tokens, times the integer `unit`."""
+
+    def __init__(self, head: Head, j: int, declared: list[Region], reader: Reader) -> None:
+        """Put the scores on one denominator."""
+        self.head, self.reader, self.m, self.where = head, reader, len(head.box), f"column {j}"
+        self.regions = {region.token: region for region in declared}
+        forms = head.scores(j)
+        rows = [forms[k] for k in [*range(self.m), ONE]]
+        self.unit = self.denominator(number for row in rows for number in (row if isinstance(row, list) else [row]))
+        reader.spend(head.tokens * (self.m + 1) * (64 + self.unit.bit_length()))
+        self.scores = [[int(entry(row, i) * self.unit) for row in rows] for i in range(head.tokens)]
+        work = len(declared) * head.tokens + sum((len(r.neighbours) + 2 * self.m) ** self.m for r in declared)
+        require(work <= reader.limits.pairs, "limit", f"{self.where}: more regions, tokens and facets than allowed")
+
+    def denominator(self, numbers: Iterable[Fraction]) -> int:
+        """Return a common denominator."""
+        unit = 1
+        for number in numbers:
+            if unit % number.denominator:
+                unit = lcm(unit, number.denominator)
+                require(unit.bit_length() <= self.reader.limits.exact, "limit", "a common denominator grows too long")
+        return unit
+
+    def lead(self, i: int, k: int, q: int) -> Affine:
+        """Return s_i - s_k times unit q."""
+        *slopes, c = map(sub, self.scores[i], self.scores[k])
+        return [*slopes, c * q]
+
+    def prove(
+        self, goal: Affine, pairs: Any, known: Iterable[int], i: int, q: int, box: Ends, where: str, duty: str
+    ) -> Fraction:
+        """Prove goal - sum of weight (s_i - s_k) >= 0 on a box, for known tokens k; return the sum of the weights.
+
+        So goal >= 0 wherever in the box s_i is at least every s_k.
+        """
+        terms = []
+        for n, pair in enumerate(typed(pairs, list, where)):
+            token, number = items_of(pair, 2, f"{where}[{n}]")
+            k, weight = count_of(token, f"{where}[{n}]", 0, self.head.tokens - 1), self.reader.number(number, where)
+            require(k in known and weight >= 0, "region", f"{where}[{n}]: {duty}: no multiplier for token {k}")
+            terms.append((weight, self.lead(i, k, q)))
+        unit = self.denominator(weight for weight, _ in terms)
+        total = [unit * number for number in goal]
+        for weight, f in terms:
+            factor = int(weight * unit)
+            total = [number - factor * part for number, part in zip(total, f, strict=True)]
+        least = total[-1] + sum(a * (lo if a >= 0 else hi) for a, (lo, hi) in zip(total, box, strict=False))
+        require(least >= 0, "region", f"{where}: {duty}")
+        return sum((weight for weight, _ in terms), Fraction(0))
+
+    def check_region(self, region: Region, value: Any, where: str) -> tuple[Fraction, int]:
+        """Prove that no token wins inside a region, which lies in its ball; return its volume and the inequalities."""
+        i, m, known, numbers = region.token, self.m, set(region.neighbours), self.reader.number
+        box, faces, beaten, size = fields_of(value, where, "box", "faces", "beaten", "volume")
+        sides = [[numbers(end, f"{where}.box") for end in items_of(side, 2, where)] for side in items_of(box, m, where)]
+        q = self.denominator(end for side in [*sides, *self.head.box] for end in side)
+        ends, domain = [[(int(lo * q), int(hi * q)) for lo, hi in part] for part in (sides, self.head.box)]
+        for n, pairs in enumerate(items_of(faces, 2 * m, f"{where}.faces")):
+            k, sign, goal = n // 2, 1 - n % 2 * 2, [0] * (m + 1)
+            goal[k], goal[m] = sign * self.unit, -sign * self.unit * ends[k][n % 2]
+            duty = f"radius: the region of token {i} may reach beyond its bounding box"
+            self.prove(goal, pairs, known, i, q, domain, f"{where}.faces[{n}]", duty)
+        for n, pair in enumerate(typed(beaten, list, f"{where}.beaten")):
+            token, pairs = items_of(pair, 2, f"{where}.beaten[{n}]")
+            k = count_of(token, f"{where}.beaten[{n}]", 0, self.head.tokens - 1)
+            duty = f"argmax: token {k} may win inside the region of token {i}"
+            self.prove(self.lead(i, k, q), pairs, known, i, q, ends, f"{where}.beaten[{n}]", duty)
+            known.add(k)  # from here on s_i >= s_k is known of the region
+        *slopes, bias = self.scores[i]
+        margins = [(bias - score[m]) * q for score in self.scores]
+        for a, (lo, hi), k in zip(slopes, ends, range(m), strict=True):
+            tilts = [a - score[k] for score in self.scores]
+            margins = [least + (d * lo if d >= 0 else d * hi) for least, d in zip(margins, tilts, strict=True)]
+        for k, margin in enumerate(margins):
+            beats = margin >= 0 or k in known
+            require(beats, "region", f"{where}: argmax: token {k} may win inside the region of token {i}")
+        far = sum(max(abs(end - c) for end in side) ** 2 for side, c in zip(sides, region.centre, strict=True))
+        require(far <= region.radius**2, "region", f"{where}: radius: the bounding box is not inside the ball")
+        checked = 2 * m + self.head.tokens
+        if m > 3:
+            require(size is None, "malformed", f"{where}.volume: not null")
+            return Fraction(0), checked
+        rows = [(f[:-1], Fraction(f[-1])) for f in (self.lead(i, k, q) for k in region.neighbours)]
+        for k, side in enumerate(domain):
+            rows += [
+                ([s * (n == k) for n in range(m)], Fraction(-s * end)) for s, end in zip((1, -1), side, strict=True)
+            ]
+        exact = Fraction(volume(rows), q**m)
+        require(numbers(size, f"{where}.volume") == exact, "region", f"{where}: volume: not that of the region")
+        return exact, checked + 1
+
+    def check(self, value: Any, where: str) -> int:
+        """Prove the column; return the number of inequalities."""
+        proofs, undeclared = fields_of(value, where, "regions", "undeclared")
+        items_of(proofs, len(self.regions), f"{where}.regions")
+        found = [
+            self.check_region(region, proof, f"{where}.regions[{n}]")
+            for n, (region, proof) in enumerate(zip(self.regions.values(), proofs, strict=True))
+        ]
+        q = self.denominator(end for side in self.head.box for end in side)
+        domain, beaten = [(int(lo * q), int(hi * q)) for lo, hi in self.head.box], set(self.regions)
+        for n, pair in enumerate(typed(undeclared, list, f"{where}.undeclared")):
+            token, pairs = items_of(pair, 2, f"{where}.undeclared[{n}]")
+            e = count_of(token, f"{where}.undeclared[{n}]", 0, self.head.tokens - 1)
+            duty = f"cover: token {e} may beat every token that has a region"
+            weight = self.prove([0] * (self.m + 1), pairs, self.regions, e, q, domain, f"{where}.undeclared[{n}]", duty)
+            require(weight > 0, "region", f"{where}.undeclared[{n}]: {duty}")
+            beaten.add(e)
+        for e in range(self.head.tokens):
+            require(e in beaten, "region", f"{where}: cover: token {e} may beat every token that has a region")
+        different = len({tuple(self.scores[i]) for i in self.regions}) == len(self.regions)
+        require(different, "region", f"{where}: disjoint: two tokens with a region have equal scores")
+        total, sizes = prod(hi - lo for lo, hi in self.head.box), sum(size for size, _ in found)
+        require(
+            self.m > 3 or sizes == total, "region", f"{where}: volume: the volumes do not add up to that of the domain"
+        )
+        return sum(checked for _, checked in found) + int(self.head.tokens) - len(self.regions) + 1
+
+    def holds(self, i: int, values: list[int], strictly: bool) -> bool:
+        """Tell whether a point with these scores lies in the region of token i (strictly: inside)."""
+        rivals = [k for k in self.regions[i].neighbours if not (strictly and self.scores[k] == self.scores[i])]
+        return all(values[i] > values[k] if strictly else values[i] >= values[k] for k in rivals)
+
+    def check_breach(self, name: str, place: list[Fraction], tokens: list[int]) -> bool:
+        """Tell whether an obligation fails at a point of the domain."""
+        q = self.denominator(place)
+        y = [*(int(x * q) for x in place), q]
+        values = [sum(map(mul, score, y)) for score in self.scores]
+        known = [token for token in tokens if token in self.regions]
+        if name == "cover":
+            return not tokens and not any(self.holds(i, values, False) for i in self.regions)
+        if name == "argmax":
+            return (
+                len(tokens) == 2
+                and tokens[0] in known
+                and self.holds(tokens[0], values, False)
+                and values[tokens[1]] > values[tokens[0]]
+            )
+        if name == "disjoint":
+            inside = all(lo < x < hi for x, (lo, hi) in zip(place, self.head.box, strict=True))
+            return inside and len(set(known)) == len(tokens) == 2 and all(self.holds(i, values, True) for i in known)
+        require(name == "radius", "unsupported", f"evidence.obligation: {printable(name)}")
+        if len(tokens) != 1 or tokens != known or not self.holds(tokens[0], values, False):
+            return False
+        centre, radius = self.regions[tokens[0]].centre, self.regions[tokens[0]].radius
+        return sum((x - c) ** 2 for x, c in zip(place, centre, strict=True)) > radius**2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The counterexample
 
 
@@ -1883,6 +2080,48 @@ def check_counterexample(
     return tuple(numbers), (r, j)
 
 
+def declared_of(value: Any, head: Head, reader: Reader) -> list[list[Region]]:
+    """Return the declared regions of each output column."""
+    columns, where = [], "statement.claim.regions"
+    for j, column in enumerate(items_of(value, len(head.selected), where)):
+        regions = []
+        for n, item in enumerate(typed(column, list, f"{where}[{j}]")):
+            place = f"{where}[{j}][{n}]"
+            token, neighbours, centre, radius = fields_of(item, place, "token", "neighbours", "centre", "radius")
+            i, *others = [count_of(k, place, 0, head.tokens - 1) for k in [token, *typed(neighbours, list, place)]]
+            require(len({i, *others}) == 1 + len(others), "malformed", f"{place}: a neighbour twice, or no other token")
+            ball = [reader.number(x, place) for x in [*items_of(centre, len(head.box), place), radius]]
+            require(ball[-1] >= 0, "claim", f"{place}: the radius is negative")
+            regions.append(Region(i, others, ball[:-1], ball[-1]))
+        require(len({region.token for region in regions}) == len(regions), "malformed", f"{where}[{j}]: a token twice")
+        columns.append(regions)
+    return columns
+
+
+def check_partition(head: Head, claim: Any, evidence: Any, reader: Reader) -> tuple[int, int, Any]:
+    """Check the proof or the refutation; return the numbers of regions and inequalities, and a point that refutes."""
+    columns = declared_of(claim, head, reader)
+    total = sum(map(len, columns))
+    if kind_of(evidence, "evidence", "kind", "regions", "breach") == "regions":
+        _, proofs = fields_of(evidence, "evidence", "kind", "columns")
+        checked = 0
+        for j, proof in enumerate(items_of(proofs, len(columns), "evidence.columns")):
+            checked += Cells(head, j, columns[j], reader).check(proof, f"evidence.columns[{j}]")
+        require(checked > 0, "region", "nothing was checked")
+        return total, checked, None
+    _, column, name, numbers, tokens = fields_of(
+        evidence, "evidence", "kind", "column", "obligation", "point", "tokens"
+    )
+    j = count_of(column, "evidence.column", 0, len(columns) - 1)
+    place = [reader.number(x, "evidence.point") for x in items_of(numbers, len(head.box), "evidence.point")]
+    inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, head.box, strict=True))
+    require(inside, "point", "evidence.point: outside the box of the domain")
+    known = [count_of(k, "evidence.tokens", 0, head.tokens - 1) for k in typed(tokens, list, "evidence.tokens")]
+    fails = Cells(head, j, columns[j], reader).check_breach(typed(name, str, "evidence.obligation"), place, known)
+    require(fails, "point", f"evidence.point: {printable(name)} does not fail there")
+    return total, 1, tuple(numbers)
+
+
 def check_document(document: Any, limits: Limits) -> Finding:
     """Check a certificate that has been parsed."""
     version = typed(typed(document, dict, "certificate").get("format"), str, "format")
@@ -1896,7 +2135,20 @@ def check_document(document: Any, limits: Limits) -> Finding:
 
     text, domain, attention, claim = fields_of(statement, "statement", "target", "domain", "attention", "claim")
     reader, where = Reader(limits), "statement.claim"
-    error = kind_of(claim, where, "kind", "error", "indicator") == "error"
+    kind = kind_of(claim, where, "kind", "error", "indicator", "partition")
+    if kind == "partition":
+        _, regions = fields_of(claim, where, "kind", "regions")
+        require(text is None, "malformed", "statement.target: not null")
+        head = Head(attention, domain, reader)
+        require("where" not in domain, "unsupported", "statement.domain.where: a partition is one of a box")
+        require(all(lo < hi for lo, hi in head.box), "domain", "statement.domain.box: a side with lo = hi")
+        require(evidence is not None, "evidence", "a claim without evidence")
+        total, checked, spot = check_partition(head, regions, evidence, reader)
+        sides = " x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"])
+        summary = f"{total} regions are those of the best token, cover {printable(sides, 400)}, meet on faces only"
+        verdict = "proved" if spot is None else "refuted"
+        return Finding(verdict, digest, f"{summary}, each in its ball", None, checked, total, head.tokens, spot)
+    error = kind == "error"
     first, last = ("norm", "tolerance") if error else ("delta", "measure")
     _, *written = fields_of(claim, where, "kind", first, last)
     uniform = error and written[0] == "inf"
@@ -1968,7 +2220,9 @@ def main(argv: Sequence[str]) -> int:
         except (Rejected, OSError) as error:
             verdict, line = ("rejected", str(error)) if isinstance(error, Rejected) else ("unreadable", error.strerror)
         else:
-            verdict, line = found.verdict, f"{found.claim}; bound {printable(found.bound)}; {found.tokens} tokens; "
+            verdict, line = found.verdict, found.claim
+            line += "" if found.bound is None else f"; bound {printable(found.bound)}"
+            line += f"; {found.tokens} tokens; "
             line += f"{found.leaves} leaves" if found.point is None else f"at {printable(str(found.point))}"
             line += f"; norm at least {printable(found.lower)}" if found.lower is not None else ""
             line += f"; {found.obligations} obligations; sha256 {found.statement_sha256}"

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attncert.certificates.claim import Indicator, LpError, SupError
+from attncert.certificates.claim import Indicator, LpError, Partition, SupError
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.statement import Statement, require_searchable
-from attncert.verifier import indicator, integers, prove_exact, prove_lp, prove_sup
+from attncert.verifier import indicator, integers, prove_exact, prove_lp, prove_sup, regions
 from attncert.verifier.boxes import Progress
 from attncert.verifier.journal import Journal
 from attncert.verifier.outcome import Outcome, columns_of
@@ -35,6 +35,8 @@ def verify(
     it, where it is one for a paving in float64. Raises InvalidAttention for heads outside the supported family.
     """
     claim = statement.claim
+    if isinstance(claim, Partition):
+        return regions.verify(statement, claim, deadline=deadline, progress=progress)
     require_searchable(statement.domain, claim.measure if isinstance(claim, Indicator) else claim.tolerance)
     match claim:
         case SupError():
