@@ -48,7 +48,7 @@ from attncert.verifier.tree import OUTSIDE, PREORDER_BYTES, SplitTree, taylor
 
 __all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search", "State"]
 
-ENGINE = 1
+ENGINE = 2
 """Raised with every change to the course of a search: only a search of the same engine can be resumed."""
 
 ROUND_BYTES = 1 << 22
@@ -74,6 +74,9 @@ FIRST_ENTRIES = 1 << 14
 
 ORDERS = {1: 4, 2: 3, 3: 3}
 """Orders of the Taylor-Jensen rule by dimension."""
+
+DIGIT_ORDER, HIGHEST_ORDER = 0.6, 8
+"""Orders for each decimal digit between the spread of the values and the bound, and the highest of all."""
 
 Status = Literal["", "proved", "violated", "stopped", "stuck"]
 Cause = Literal["", "deadline", "boxes", "memory", "interrupt"]
@@ -166,7 +169,7 @@ class PavingSearch(BoxSearch):
         """
         super().__init__(target, entries, head, box, silence=silence, conditions=conditions)
         self.bound, self.violation = bound * (1 - MARGIN), bound * (1 + MARGIN)
-        self.order = ORDERS.get(box.dimension, 2) if order is None else order
+        self.order = _order(box.dimension, head, bound) if order is None else order
 
     def run(
         self,
@@ -474,6 +477,13 @@ class PavingSearch(BoxSearch):
                 worst = np.max(up(local + up(up(block.dropped * self.leak) * up(reach))))
                 bound = max(bound, float(worst)) if not np.isnan(worst) else math.inf
             return bound
+
+
+def _order(dimension: int, head: FloatHead, bound: float) -> int:
+    """The order that suits the dimension, and more where many digits are asked for: high orders pay for them."""
+    spread = float(np.max(head.value_max - head.value_min))
+    digits = math.log10(spread / bound) if 0 < bound < spread < math.inf else 0.0
+    return max(ORDERS.get(dimension, 2), min(HIGHEST_ORDER, math.ceil(DIGIT_ORDER * digits)))
 
 
 def _by_width(counts: IntArray) -> list[tuple[int, IntArray]]:
