@@ -483,7 +483,8 @@ def _order(dimension: int, head: FloatHead, bound: float) -> int:
     """The order that suits the dimension, and more where many digits are asked for: high orders pay for them."""
     spread = float(np.max(head.value_max - head.value_min))
     digits = math.log10(spread / bound) if 0 < bound < spread < math.inf else 0.0
-    return max(ORDERS.get(dimension, 2), min(HIGHEST_ORDER, math.ceil(DIGIT_ORDER * digits)))
+    least = ORDERS.get(dimension, 2)
+    return max(least, min(HIGHEST_ORDER, math.ceil(DIGIT_ORDER * digits))) if least else 0
 
 
 def _by_width(counts: IntArray) -> list[tuple[int, IntArray]]:
