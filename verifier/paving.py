@@ -48,7 +48,7 @@ from attncert.verifier.tree import OUTSIDE, PREORDER_BYTES, SplitTree, taylor
 
 __all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search", "State"]
 
-ENGINE = 2
+ENGINE = 3
 """Raised with every change to the course of a search: only a search of the same engine can be resumed."""
 
 ROUND_BYTES = 1 << 22
@@ -69,7 +69,7 @@ many), and those on their way into a journal."""
 STEEP = 16.0
 """Boxes over which scores vary by more than this are not worth an expansion."""
 
-FIRST_ENTRIES = 1 << 14
+FIRST_ENTRIES = 1 << 15
 """Tokens times boxes in the first round, at most."""
 
 ORDERS = {1: 4, 2: 3, 3: 3}
@@ -309,9 +309,10 @@ class PavingSearch(BoxSearch):
         return np.asarray(token * counts + box, np.int64)
 
     def _first(self, tree: SplitTree) -> Block:
-        """The boxes to begin with: enough to spare the first rounds, but no more than half as many as tokens."""
+        """The boxes to begin with: enough to spare the first rounds, for each token 1/2, 2, 8, ... by the dimension."""
         block = self.root()
-        most = min(self.head.tokens // 2, FIRST_ENTRIES // self.head.tokens)
+        tokens = self.head.tokens
+        most = min((tokens << 2 * self.grid.width.size - 2) // 2, FIRST_ENTRIES // tokens)
         widths = self.grid.width
         while 2 * len(block.node) <= most and self.grid.splittable.any():
             axis = np.argmax(np.ldexp(widths, -block.level[0]))
