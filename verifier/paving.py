@@ -69,6 +69,9 @@ many), and those on their way into a journal."""
 STEEP = 16.0
 """Boxes over which scores vary by more than this are not worth an expansion."""
 
+FIRST_BOXES = {2: 2.0, 3: 8.0}
+"""Boxes in the first round for each token, at most, by dimension; 1/2 in others."""
+
 FIRST_ENTRIES = 1 << 15
 """Tokens times boxes in the first round, at most."""
 
@@ -309,10 +312,10 @@ class PavingSearch(BoxSearch):
         return np.asarray(token * counts + box, np.int64)
 
     def _first(self, tree: SplitTree) -> Block:
-        """The boxes to begin with: enough to spare the first rounds, for each token 1/2, 2, 8, ... by the dimension."""
+        """The boxes to begin with: enough to spare the first rounds."""
         block = self.root()
         tokens = self.head.tokens
-        most = min((tokens << 2 * self.grid.width.size - 2) // 2, FIRST_ENTRIES // tokens)
+        most = min(FIRST_BOXES.get(self.grid.width.size, 0.5) * tokens, FIRST_ENTRIES // tokens)
         widths = self.grid.width
         while 2 * len(block.node) <= most and self.grid.splittable.any():
             axis = np.argmax(np.ldexp(widths, -block.level[0]))
