@@ -709,6 +709,7 @@ def test_memory_is_kept(jobs: int) -> None:
 def test_too_little_memory_is_said_and_leaves_a_journal(
     tolerance: str, memory: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(paving, "FIRST_ENTRIES", 1 << 14)
     monkeypatch.setattr(paving, "ORDERS", {2: 0})
     statement, path = with_tolerance(WIDE, tolerance), tmp_path / "x.journal"
     outcome = recorded(statement, new(statement, path), memory=memory)
