@@ -32,6 +32,9 @@ WORK = 20_000
 ROUNDS = 48
 """Rounds of the climb from the worst of them."""
 
+MAGNITUDE = 1000
+"""Values of the target beyond 2^1000 are left alone: exponentials of such sizes take the checker minutes."""
+
 MAX_DEPTH = 400
 """Most halvings above a box."""
 
@@ -62,7 +65,7 @@ class ExactClaim:
     def __init__(self, statement: Statement, columns: Sequence[Column]) -> None:
         """Reduce the head with the checker; raises kernel.Rejected for what is beyond its limits."""
         self.statement, self.columns = statement, columns
-        limits = kernel.Limits()
+        limits = kernel.Limits(magnitude=MAGNITUDE)
         content = kernel.read_document(Document(statement, None, {}).to_bytes(), limits)["statement"]
         self.head = kernel.Head(content["attention"], content["domain"], kernel.Reader(limits))
         self.head.conditions = [
