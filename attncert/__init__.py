@@ -38,23 +38,9 @@ __all__ = [
     "verify",
 ]
 
-_HOMES = {
+_HOMES = {name: ("attncert.api", name) for name in __all__} | {
     "Attention": ("attncert.certificates.attention", "Attention"),
     "InputError": ("attncert.certificates.errors", "InputError"),
-    **{
-        name: ("attncert.api", name)
-        for name in (
-            "Certificate",
-            "Result",
-            "bound",
-            "certify",
-            "certify_indicator",
-            "certify_partition",
-            "certify_regions",
-            "construct_head",
-            "verify",
-        )
-    },
 }
 
 

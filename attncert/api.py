@@ -267,13 +267,11 @@ def bound(
     detail, verdict = found.detail, "verified" if found.reached else "undecided"
     ends: dict[str, Fraction | None] = {"lower": found.lower, "upper": found.upper}
     if check:
-        for end, part in (("upper", upper), ("lower", witness)):
-            try:
-                if part is not None:
-                    part.check()
-            except kernel.Rejected as rejection:
+        for end, part, wanted in (("upper", upper, "proved"), ("lower", witness, "refuted")):
+            said, line = (wanted, "") if part is None else _ask_kernel(part)
+            if said != wanted:
                 verdict, ends[end] = "undecided", None
-                detail = f"the kernel rejected the evidence for the {end} end: {rejection}"
+                detail = f"for the {end} end: {line}"
         if verdict == "verified":
             verdict, detail = "proved", f"{detail}; the kernel checked both ends"
     return Result(
@@ -646,7 +644,8 @@ def _verify(
     detail = outcome.detail
     if check and outcome.evidence is not None:
         try:
-            verdict, detail = _ask_kernel(complete, outcome)
+            verdict, said = _ask_kernel(complete)
+            detail = said if verdict == "undecided" else f"{detail}; {said}"
         except KeyboardInterrupt:
             verdict, detail = "undecided", "interrupted while the kernel checked the evidence"
             outcome = replace(outcome, interrupted=True, resumable=True)
@@ -684,12 +683,13 @@ def _memory(memory: str | int | None) -> int | None:
     return memory
 
 
-def _ask_kernel(certificate: Certificate, outcome: Outcome) -> tuple[str, str]:
+def _ask_kernel(certificate: Certificate) -> tuple[str, str]:
+    """The verdict of the kernel, and what it did."""
     try:
         finding = certificate.check()
     except kernel.Rejected as rejection:
         return "undecided", f"the kernel rejected the evidence: {rejection}"
-    return finding.verdict, f"{outcome.detail}; the kernel checked {finding.obligations} obligations"
+    return finding.verdict, f"the kernel checked {finding.obligations} obligations"
 
 
 def _result(certificate: Certificate, outcome: Outcome, verdict: str, detail: str, seconds: float) -> Result:

@@ -415,8 +415,7 @@ def bound(file: Path, output: Path | None, witness: Path | None, force: bool, as
         elif path is not None:
             _say(f"{path} was not written")
     written = None if output is None or result.certificate is None else str(output)
-    report = reports.result_json(result, written) if as_json else None
-    click.echo(reports.result_text(result, written) if report is None else reports.dump(report))
+    _print_result(result, written, as_json)
     return EXIT_CODES[result.verdict]
 
 
@@ -584,14 +583,15 @@ def _conclude(result: Result, output: Path, force: bool, as_json: bool, again: s
             from attncert.verifier.journal import remove
 
             remove(result.journal)
-    if as_json:
-        click.echo(reports.dump(reports.result_json(result, file)))
-    else:
-        click.echo(reports.result_text(result, file))
+    _print_result(result, file, as_json)
     if file is None:
         kept = "" if result.journal is None else f"; the search is kept in {result.journal}, go on with: {again}"
         _say(f"{result.verdict}: {output} was not written{kept}")
     return EXIT_CODES[result.verdict]
+
+
+def _print_result(result: Result, file: str | None, as_json: bool) -> None:
+    click.echo(reports.dump(reports.result_json(result, file)) if as_json else reports.result_text(result, file))
 
 
 def _tell(certificate: Certificate, file: Path, as_json: bool, **found: object) -> None:

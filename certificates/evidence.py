@@ -6,10 +6,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from string import ascii_uppercase
 from typing import Any, ClassVar
 
 from attncert.certificates.errors import InvalidCertificate
 from attncert.certificates.numbers import format_exact, parse_exact
+
+
+def _marked(trees: Sequence[str], marks: str) -> int:
+    """How many leaves of split trees have one of the marks, or one from `A` to `Z`."""
+    return sum(tree.count(mark) for tree in trees for mark in marks + ascii_uppercase)
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Paving:
     @property
     def leaves(self) -> int:
         """The number of boxes to be proved: `.` by the score box, `A` to `Z` by expansion."""
-        return sum(tree.count(".") + sum(map(str.isupper, tree)) for tree in self.trees)
+        return _marked(self.trees, ".")
 
     def to_json(self) -> dict[str, object]:
         """The `evidence` object of a certificate."""
@@ -66,7 +72,7 @@ class Integral:
     @property
     def leaves(self) -> int:
         """The number of boxes that are bounded: `.` by the score box, `*` in closed form, `A` to `Z` by expansion."""
-        return sum(tree.count(".") + tree.count("*") + sum(map(str.isupper, tree)) for tree in self.trees)
+        return _marked(self.trees, ".*")
 
     def to_json(self) -> dict[str, object]:
         """The `evidence` object of a certificate."""

@@ -90,14 +90,7 @@ def lp_candidates(
         last = grid
         counts, betas = grid
         gate = GATE * gate_bonus(sampler.sup, claim.tolerance, target.shape[1])
-        notes = {
-            "method": "uniform",
-            "grid": list(counts),
-            "beta": spelled(betas),
-            **({"gate": f"{float(gate):.6g}"} if gate else {}),
-            "precision": precision,
-            "apriori": _notes(theory),
-        }
+        notes = _made(counts, betas, gate, precision, theory)
         head = sampler.head(counts, betas, gate, precision)
         yield Candidate(head, sampler.error(counts, list(map(float, betas))), notes, is_last=margin == MARGINS[-1])
 
@@ -129,6 +122,20 @@ def _uniform_theory(
         return apriori(target, box, tolerance, None, deadline, conditions)
     except (InvalidTarget, TooLarge):
         return None
+
+
+def _made(
+    counts: Sequence[int], betas: Sequence[Fraction], gate: Fraction, precision: int, theory: Apriori | BlockBound | str
+) -> dict[str, object]:
+    """How a head was made, and what theory says of it."""
+    return {
+        "method": "uniform",
+        "grid": list(counts),
+        "beta": spelled(betas),
+        **({"gate": f"{float(gate):.6g}"} if gate else {}),
+        "precision": precision,
+        "apriori": _notes(theory),
+    }
 
 
 def _notes(theory: Apriori | BlockBound | str) -> dict[str, object]:
@@ -213,14 +220,7 @@ class _Sampler:
             rows: list[Row] = [[Fraction(value) for value in column.tolist()] for column in values.T]
             kept, columns = ranges.kept.tolist(), target.shape[1]
             head = grid_head(target.space, box, counts, betas, rows, kept, columns, gate=gate, precision=precision)
-        notes = {
-            "method": "uniform",
-            "grid": list(counts),
-            "beta": spelled(betas),
-            **({"gate": f"{float(gate):.6g}"} if gate else {}),
-            "precision": precision,
-            "apriori": _notes(theory),
-        }
+        notes = _made(counts, betas, gate, precision, theory)
         return Candidate(head, math.nan, notes, is_last=True)
 
     def offsets_of_means(self, counts: tuple[int, ...]) -> list[FloatArray]:

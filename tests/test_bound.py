@@ -16,6 +16,7 @@ from heads import error_at, grid_statement, points_of, statement_of
 from test_cli import NEGATIVE, PROVED, UNDECIDED, expect, expect_refusal, run
 
 from attncert import Certificate, InputError, bound
+from attncert import verify as verify_certificate
 from attncert.certificates.claim import LpError, SupError
 from attncert.certificates.condition import satisfied
 from attncert.certificates.numbers import mpf_to_fraction
@@ -97,6 +98,28 @@ def test_a_tolerance_of_1e_21_is_decided(factor: str, verdict: str) -> None:
     assert outcome.verdict == verdict, outcome.detail
     finding = Certificate(claim, outcome.evidence, {}).check()
     assert finding.verdict == {"verified": "proved"}.get(verdict, verdict)
+
+
+def test_numbers_beyond_the_limits_of_the_checker_leave_it_open() -> None:
+    long = Fraction(3**60_000, 2**95_200)  # more characters than the kernel reads
+    statement = statement_of("x", "[0,1]", [[1, 2]], [0, long], [[0, 1]], Fraction(1, 10**20))
+    assert verify_certificate(Certificate(statement, None, {})).verdict == "undecided"
+    found = bound(Certificate(statement, None, {}), gap="1e-9")
+    assert (found.verdict, found.error_lower) == ("undecided", None)
+
+
+@pytest.mark.parametrize("end", ["proved", "refuted"])
+def test_a_bound_is_proved_only_if_the_kernel_says_so_of_both_ends(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = Certificate.check
+
+    def altered(certificate: Certificate) -> object:
+        finding = check(certificate)
+        return replace(finding, verdict="unheard of") if finding.verdict == end else finding
+
+    monkeypatch.setattr(Certificate, "check", altered)
+    found = bound(Certificate(grid_statement("x", "[0,1]", [4], 20, 1), None, {}))
+    assert found.verdict == "undecided"
+    assert (found.certificate is None, found.witness is None) == (end == "proved", end == "refuted")
 
 
 def test_an_exact_head_has_no_positive_lower_end() -> None:

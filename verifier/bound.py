@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,7 +24,7 @@ from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.errors import InvalidClaim
 from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.statement import Statement
-from attncert.verifier import prove_lp
+from attncert.verifier import kernel, prove_lp
 from attncert.verifier.boxes import Progress
 from attncert.verifier.integers import ExactClaim, needed
 from attncert.verifier.outcome import Column, columns_of, kernel_precision
@@ -127,7 +128,8 @@ class _Sup:
         rough = _Float(statement, self.columns, gap, jobs, memory)
         self.means: _Float | _Exact = rough
         if needed(self.columns, rough.lower * gap):
-            self.means = _Exact(statement, self.columns, gap, deadline)
+            with suppress(kernel.Rejected):  # what is too large for the checker is left to float64
+                self.means = _Exact(statement, self.columns, gap, deadline)
         self.progress = progress
 
     def run(self) -> Enclosure:

@@ -286,11 +286,3 @@ def select(block: Block, boxes: IntArray) -> Block:
     return Block(
         block.node[boxes], block.index[boxes], block.level[boxes], block.dropped[boxes], block.counts[boxes], tokens
     )
-
-
-def similar(counts: IntArray) -> list[IntArray]:
-    """Places of boxes with similar numbers of tokens, so that padding all to the largest costs little."""
-    if len(counts) * int(counts.max()) <= 2 * int(counts.sum()):
-        return [np.arange(len(counts))]
-    width = np.frexp(counts.astype(np.float64))[1]
-    return [np.flatnonzero(width == w) for w in np.unique(width)]

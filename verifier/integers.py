@@ -6,11 +6,10 @@ accepted there; what is gained is the search: which boxes, split where, and wher
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 from typing import Literal
 
 from attncert.certificates.condition import satisfied
@@ -20,6 +19,7 @@ from attncert.certificates.evidence import Paving
 from attncert.certificates.statement import Statement
 from attncert.verifier import kernel
 from attncert.verifier.boxes import Progress
+from attncert.verifier.jensen import expansion_order
 from attncert.verifier.outcome import Column, kernel_precision, silence_for
 from attncert.verifier.tree import AXES, LEAF_MARK, ORDERS, OUTSIDE_MARK
 
@@ -98,7 +98,7 @@ class ExactClaim:
         ]
         rows, outputs = self.statement.attention.output_shape
         worst = Worst(Fraction(0), tuple(lo for lo, _ in sides), (0, 0))
-        for point in product(*axes):
+        for point in islice(product(*axes), POINTS):
             for entry in product(range(rows), range(outputs)):
                 worst = self._better(worst, point, entry, bits)
             if deadline.passed():
@@ -135,7 +135,7 @@ class ExactClaim:
         progress: Callable[[Progress], None] | None = None,
         extra_bits: int = 0,
     ) -> IntegerSearch:
-        """Search a paving for the bound on every output column."""
+        """Search a paving for the bound on every output column; what is beyond the checker's limits is `stuck`."""
         bits = self.precision(bound) + extra_bits
         silence = max(silence_for(column.head, bound) for column in self.columns) + extra_bits
         state = _State(bits, bound, deadline, max_boxes or 1 << 62, progress)
@@ -146,6 +146,8 @@ class ExactClaim:
                 trees.append("".join(self._tree(walk, column, state)))
         except _Ended as end:
             return IntegerSearch(end.status, None, state.worst, state.boxes)
+        except kernel.Rejected:
+            return IntegerSearch("stuck", None, state.worst, state.boxes)
         except KeyboardInterrupt:
             return IntegerSearch("stopped", None, state.worst, state.boxes, interrupted=True)
         return IntegerSearch("proved", Paving(bound, bits, silence, tuple(trees)), state.worst, state.boxes)
@@ -155,12 +157,14 @@ class ExactClaim:
         marks = ORDERS[order_for(self.columns[column], state.bound) - 1], LEAF_MARK
         stack = [(walk.root, walk.all)]
         tokens = self.columns[column].head.tokens
+        state.proved = 0.0
         while stack:
             box, active = stack.pop()
-            state.count(tokens, sum(2.0 ** -sum(level for _, _, _, level in open_box) for open_box, _ in stack))
+            state.count(tokens)
             active, centres, radii = walk.without_silent(box, active)
             sides = [(lo, hi) for lo, hi, _, _ in box]
             if any(kernel.excludes(condition, sides) for condition in walk.conditions):
+                state.close(box)
                 yield OUTSIDE_MARK
                 continue
             proved = next((mark for mark in marks if _holds(walk, mark, box, active, centres, radii)), None)
@@ -173,6 +177,7 @@ class ExactClaim:
                 stack += [(upper, active), (lower, active)]
                 yield AXES[axis]
             else:
+                state.close(box)
                 yield proved
 
     def _look(self, box: kernel.Box, column: int, state: _State) -> None:
@@ -218,14 +223,18 @@ class _State:
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self.bits, self.bound, self.deadline, self.max_boxes, self.progress = bits, bound, deadline, max_boxes, progress
-        self.boxes = 0
+        self.boxes, self.proved = 0, 0.0
         self.worst = Worst(Fraction(0), (), (0, 0))
 
-    def count(self, tokens: int, unproved: float) -> None:
+    def close(self, box: kernel.Box) -> None:
+        """Note that nothing is left to prove on a box: its part of the column's volume, for people."""
+        self.proved += 2.0 ** -sum(level for _, _, _, level in box)
+
+    def count(self, tokens: int) -> None:
         """Note a box, and end the search when it has had its time."""
         self.boxes += 1
         if self.progress is not None and self.boxes % 16 == 0:
-            self.progress(Progress(1 - unproved, self.boxes, tokens))
+            self.progress(Progress(self.proved, self.boxes, tokens))
         if self.boxes > self.max_boxes or self.deadline.passed():
             raise _Ended("stopped")
 
@@ -240,10 +249,9 @@ def _widest(box: kernel.Box, statement: Statement) -> int | None:
 
 
 def order_for(column: Column, bound: Fraction) -> int:
-    """The order that suits the ratio of the values to the bound: high orders pay when many digits are asked for."""
-    spread = float(max(column.head.value_max - column.head.value_min)) + float(bound)
-    digits = math.log10(spread) - (math.log10(bound.numerator) - math.log10(bound.denominator))
-    return min(len(ORDERS), max(4, math.ceil(0.6 * digits)))
+    """The order that suits the ratio of the values to the bound, at least 4."""
+    spread = float(max(column.head.value_max - column.head.value_min))
+    return expansion_order(spread, bound, 4, len(ORDERS))
 
 
 def needed(columns: Sequence[Column], bound: Fraction) -> bool:

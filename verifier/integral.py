@@ -29,10 +29,10 @@ from attncert.certificates.interval import down, up
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.target import Target
 from attncert.certificates.taylor import models
-from attncert.verifier.boxes import COPIES, MAX_LEVEL, Block, BoxSearch, IntArray, select, similar, starts_of
+from attncert.verifier.boxes import COPIES, MAX_LEVEL, Block, BoxSearch, IntArray, select
 from attncert.verifier.head import FloatArray, FloatHead
 from attncert.verifier.hull import head_hull
-from attncert.verifier.jensen import error_model, moments, power_mean
+from attncert.verifier.jensen import error_model, expansions, power_mean
 from attncert.verifier.powers import TINY, scaled_power
 from attncert.verifier.singular import SingularTarget
 from attncert.verifier.tree import OUTSIDE, SINGULAR, SplitTree, taylor
@@ -231,15 +231,9 @@ class IntegralSearch(BoxSearch):
         growth = np.prod(np.where(half > 0, radius[live] / half, np.inf), axis=1) * (1 + 2.0**-40)
         lower, upper = np.zeros(len(live)), np.full(len(live), np.inf)
         f = models(self.target, centre[live], radius[live], self.order)
-        starts, counts = starts_of(block.counts)[live], block.counts[live]
         rows = range(len(self.entries))
-        for part in similar(counts):
-            places = np.arange(counts[part].max())
-            present = places < counts[part][:, None]
-            picked = starts[part][:, None] + np.where(present, places, 0)
-            zeroth, firsts, middle = moments(
-                self.head, rows, block.tokens[picked], present, d_centre[picked], radius[live[part]], self.order
-            )
+        expanded = expansions(self.head, rows, block, live, d_centre, radius, self.order)
+        for part, zeroth, firsts, middle in expanded:
             least, most = np.zeros(len(part)), np.zeros(len(part))
             leak = block.dropped[live[part]] * self.leak
             for r, entry in enumerate(self.entries):

@@ -15,7 +15,7 @@ they are the rounded ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 
@@ -23,7 +23,49 @@ import numpy as np
 import numpy.typing as npt
 
 from attncert.certificates.taylor import TINY, UP, BoolArray, FloatArray, Model, multi_indices
+from attncert.verifier.boxes import Block, IntArray, starts_of
 from attncert.verifier.head import UNIT, FloatHead
+
+
+def expansion_order(spread: float, bound: Fraction, least: int, most: int) -> int:
+    """An order from least to most: 0.6 for each decimal digit between the spread of the values and the bound."""
+    digits = math.log10(spread + float(bound)) - math.log10(bound.numerator) + math.log10(bound.denominator)
+    return max(least, min(most, math.ceil(0.6 * digits)))
+
+
+def expansions(
+    head: FloatHead,
+    rows: Sequence[int],
+    block: Block,
+    live: IntArray,
+    difference: FloatArray,
+    radius: FloatArray,
+    order: int,
+) -> Iterator[tuple[IntArray, Model, list[Model], FloatArray]]:
+    """The moments of the boxes `live` of a block, as (part, M0, M1 of each row, T0): `part` are places in `live`.
+
+    difference: the scores at the centre relative to the best one, for the block's tokens; radius (B, m).
+    """
+    starts, counts = starts_of(block.counts)[live], block.counts[live]
+    for width, part in _by_width(counts):
+        places = np.arange(width)
+        present = places < counts[part][:, None]
+        picked = starts[part][:, None] + np.where(present, places, 0)
+        tokens, scores = block.tokens[picked], difference[picked]
+        yield part, *moments(head, rows, tokens, present, scores, radius[live[part]], order)
+
+
+def _by_width(counts: IntArray) -> list[tuple[int, IntArray]]:
+    """Places of boxes with similar numbers of tokens, and the width to pad them to: 1, 2, 3, 4, 6, 8, 12, 16, ...
+
+    The width depends on the box alone, and no box stands alone: rounding, and with it the tree, is then the same
+    however boxes are grouped.
+    """
+    _, exponent = np.frexp((counts - 1).astype(np.float64))  # 2^(exponent - 1) < counts <= 2^exponent
+    width = np.left_shift(1, exponent.astype(np.int64))
+    width = np.where(counts <= width // 4 * 3, width // 4 * 3, width)
+    groups = [(int(w), np.flatnonzero(width == w)) for w in np.unique(width)]
+    return [(w, part if len(part) > 1 else np.repeat(part, 2)) for w, part in groups]
 
 
 def moments(

@@ -58,6 +58,13 @@ def columns_of(statement: Statement) -> list[Column]:
     ]
 
 
+def violation(statement: Statement, error: float, point: Sequence[Fraction]) -> str:
+    """What is proved of the error at a point, for people."""
+    space = statement.function.space
+    where = ", ".join(f"{space.variable_name(k)} = {float(x):.9g}" for k, x in enumerate(point))
+    return f"the error is at least {error:.6g} at {where}"
+
+
 def silence_for(head: FloatHead, bound: Fraction) -> int:
     """Bits k such that all silent tokens together cost about 2^-14 of the bound."""
     spread = float(np.max(head.value_max - head.value_min)) + float(bound)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
@@ -43,7 +44,7 @@ from attncert.verifier.boxes import (
     starts_of,
 )
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
-from attncert.verifier.jensen import holds, moments
+from attncert.verifier.jensen import expansion_order, expansions, holds
 from attncert.verifier.tree import OUTSIDE, PREORDER_BYTES, SplitTree, taylor
 
 __all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search", "State"]
@@ -78,8 +79,8 @@ FIRST_ENTRIES = 1 << 15
 ORDERS = {1: 4, 2: 3, 3: 3}
 """Orders of the Taylor-Jensen rule by dimension."""
 
-DIGIT_ORDER, HIGHEST_ORDER = 0.6, 8
-"""Orders for each decimal digit between the spread of the values and the bound, and the highest of all."""
+HIGHEST_ORDER = 8
+"""The highest order for claims of many digits."""
 
 Status = Literal["", "proved", "violated", "stopped", "stuck"]
 Cause = Literal["", "deadline", "boxes", "memory", "interrupt"]
@@ -412,20 +413,8 @@ class PavingSearch(BoxSearch):
             return passed
         functions = models(self.target, centre[live], radius[live], self.order)
         f = [functions[entry] for entry in self.entries]
-        starts, counts = starts_of(block.counts)[live], block.counts[live]
-        for width, part in _by_width(counts):
-            tokens = np.arange(width)
-            present = tokens < counts[part][:, None]
-            picked = starts[part][:, None] + np.where(present, tokens, 0)
-            zeroth, firsts, middle = moments(
-                self.head,
-                range(len(self.entries)),
-                block.tokens[picked],
-                present,
-                d_centre[picked],
-                radius[live[part]],
-                self.order,
-            )
+        expanded = expansions(self.head, range(len(self.entries)), block, live, d_centre, radius, self.order)
+        for part, zeroth, firsts, middle in expanded:
             leak = block.dropped[live[part]] * self.leak
             fits = np.ones(len(part), np.bool_)
             for r, (model, first) in enumerate(zip(f, firsts, strict=True)):
@@ -484,24 +473,10 @@ class PavingSearch(BoxSearch):
 
 
 def _order(dimension: int, head: FloatHead, bound: float) -> int:
-    """The order that suits the dimension, and more where many digits are asked for: high orders pay for them."""
-    spread = float(np.max(head.value_max - head.value_min))
-    digits = math.log10(spread / bound) if 0 < bound < spread < math.inf else 0.0
+    """The order by the dimension, or a higher one that the digits asked for pay for; 0 stays 0."""
     least = ORDERS.get(dimension, 2)
-    return max(least, min(HIGHEST_ORDER, math.ceil(DIGIT_ORDER * digits))) if least else 0
-
-
-def _by_width(counts: IntArray) -> list[tuple[int, IntArray]]:
-    """Places of boxes with similar numbers of tokens, and the width to pad them to: 1, 2, 3, 4, 6, 8, 12, 16, ...
-
-    The width depends on the box alone, and no box stands alone: rounding, and with it the tree, is then the same
-    however boxes are grouped.
-    """
-    _, exponent = np.frexp((counts - 1).astype(np.float64))  # 2^(exponent - 1) < counts <= 2^exponent
-    width = np.left_shift(1, exponent.astype(np.int64))
-    width = np.where(counts <= width // 4 * 3, width // 4 * 3, width)
-    groups = [(int(w), np.flatnonzero(width == w)) for w in np.unique(width)]
-    return [(w, part if len(part) > 1 else np.repeat(part, 2)) for w, part in groups]
+    spread = float(np.max(head.value_max - head.value_min))
+    return expansion_order(spread, Fraction(bound), least, HIGHEST_ORDER) if least and 0 < bound < math.inf else least
 
 
 def _sizes(block: Block) -> IntArray:

@@ -11,9 +11,10 @@ from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.evidence import Counterexample, Evidence
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
+from attncert.verifier import kernel
 from attncert.verifier.boxes import Progress
 from attncert.verifier.integers import ExactClaim, Worst
-from attncert.verifier.outcome import Column, Outcome, Verdict
+from attncert.verifier.outcome import Column, Outcome, Verdict, violation
 from attncert.verifier.prove_sup import bounds_to_try
 
 
@@ -28,10 +29,7 @@ def verify(
 ) -> Outcome:
     """Decide |f - T| <= tolerance; see prove.verify."""
     started = time.monotonic()
-    claim = ExactClaim(statement, columns)
-    bits = claim.precision(tolerance)
-    worst = claim.largest(bits, deadline)
-    boxes, interrupted, why = 0, False, "stopped before the search began"
+    worst, boxes, interrupted, why = Worst(Fraction(0), (), (0, 0)), 0, False, "stopped before the search began"
 
     def outcome(verdict: Verdict, evidence: Evidence | None, upper: float, detail: str) -> Outcome:
         return Outcome(
@@ -46,6 +44,12 @@ def verify(
             interrupted=interrupted,
         )
 
+    try:
+        claim = ExactClaim(statement, columns)
+    except kernel.Rejected as rejection:
+        return outcome("undecided", None, math.inf, f"too large for the checker: {rejection}")
+    bits = claim.precision(tolerance)
+    worst = claim.largest(bits, deadline)
     for bound in bounds_to_try(tolerance, float_up(worst.error)):
         if worst.error > tolerance:
             break
@@ -62,15 +66,6 @@ def verify(
         if interrupted:
             break
     if worst.error > tolerance:
-        return outcome("refuted", _witness(worst, bits), math.inf, _words(statement, worst))
+        evidence = Counterexample(worst.point, worst.entry, bits)
+        return outcome("refuted", evidence, math.inf, violation(statement, float(worst.error), worst.point))
     return outcome("undecided", None, math.inf, why)
-
-
-def _witness(worst: Worst, bits: int) -> Counterexample:
-    return Counterexample(worst.point, worst.entry, bits)
-
-
-def _words(statement: Statement, worst: Worst) -> str:
-    space = statement.function.space
-    where = ", ".join(f"{space.variable_name(k)} = {float(x):.9g}" for k, x in enumerate(worst.point))
-    return f"the error is at least {float(worst.error):.6g} at {where}"

@@ -42,7 +42,9 @@ def verify(
     Raises InvalidTarget when the target is not integrable.
     """
     started = time.monotonic()
-    columns, bounds, silence = _begin(statement, claim, claim.tolerance)
+    require_integrable(statement.function, statement.domain, claim.power, statement.conditions)
+    columns = columns_of(statement)
+    bounds, silence = _begin(statement, claim, columns, claim.tolerance)
     interrupted, stopped = False, "stopped"
     extra = 20_000 + 20 * columns[0].head.tokens
     try:
@@ -92,8 +94,10 @@ def enclose_norm(
     The tolerance of the claim plays no part. The verdict of the outcome is `verified` when the gap is reached.
     """
     started = time.monotonic()
-    scale = _rough_norm(statement, claim)
-    columns, bounds, silence = _begin(statement, claim, scale, bits=max(0, math.ceil(-math.log2(gap))))
+    require_integrable(statement.function, statement.domain, claim.power, statement.conditions)
+    columns = columns_of(statement)
+    scale = _rough_norm(statement, claim, columns)
+    bounds, silence = _begin(statement, claim, columns, scale, bits=max(0, math.ceil(-math.log2(gap))))
     interrupted, aim = False, float(gap) * (1 - 2.0**-20) - 4 * MARGIN
     try:
         while not (bounds.close(aim) or bounds.boxes >= (max_boxes or math.inf) or deadline.passed()):
@@ -122,10 +126,10 @@ def enclose_norm(
     )
 
 
-def _begin(statement: Statement, claim: LpError, scale: Fraction, bits: int = 0) -> tuple[list[Column], _Bounds, int]:
-    """The output columns, the first bounds, in units of `scale`, and the number of bits of silent tokens."""
-    require_integrable(statement.function, statement.domain, claim.power, statement.conditions)
-    columns = columns_of(statement)
+def _begin(
+    statement: Statement, claim: LpError, columns: Sequence[Column], scale: Fraction, bits: int = 0
+) -> tuple[_Bounds, int]:
+    """The first bounds, in units of `scale`, and the number of bits of silent tokens."""
     silence = max(silence_for(column.head, scale) for column in columns) + bits
     searches = [
         IntegralSearch(
@@ -140,12 +144,11 @@ def _begin(statement: Statement, claim: LpError, scale: Fraction, bits: int = 0)
         )
         for column in columns
     ]
-    return columns, _Bounds(searches, claim.power, float_down(scale)), silence
+    return _Bounds(searches, claim.power, float_down(scale)), silence
 
 
-def _rough_norm(statement: Statement, claim: LpError) -> Fraction:
+def _rough_norm(statement: Statement, claim: LpError, columns: Sequence[Column]) -> Fraction:
     """The norm by sampling, as a unit: the tolerance where samples say nothing."""
-    columns = columns_of(statement)
     points = sample_points(statement.domain, columns[0].head.tokens)
     power = float(claim.power)
     errors = [

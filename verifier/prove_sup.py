@@ -22,7 +22,7 @@ from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
 from attncert.verifier.journal import Journal, Plan, SearchName
-from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision, silence_for
+from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision, silence_for, violation
 from attncert.verifier.paving import PavingSearch, Search
 from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
 
@@ -215,8 +215,7 @@ def _refute(statement: Statement, columns: list[Column], worst: Worst, boxes: in
     point = exact_point(worst.point, statement.domain)
     precision = kernel_precision(statement, columns, tolerance) + 64
     evidence = Counterexample(point, (worst.row, worst.column), precision)
-    where = ", ".join(f"{statement.function.space.variable_name(k)} = {float(x):.9g}" for k, x in enumerate(point))
-    detail = f"the error is at least {lower:.6g} at {where}"
+    detail = violation(statement, lower, point)
     return _outcome("refuted", evidence, lower, math.inf, columns, boxes, started, detail)
 
 
