@@ -75,8 +75,8 @@ def matrix_input() -> Json:
     """An input with two columns, read entry by entry; the head looks at its trace."""
     keys = [[0, 3], [0, 0], [0, 0], [0, 3]]
     head = {"keys": keys, "biases": [0, -3], "values": [[0, 1]], "sparse": True}
-    target = "sigmoid(3*(X[0,0] + X[1,1] - 1)) + X[0,1]*X[1,0]"
-    return with_evidence(statement_in_full(target, "[0,1]x[0,0.1]x[0,0.1]x[0,1]", "0.5", (2, 2), **head))
+    target = "sigmoid(3*(X[0,0] + X[1,1] - 1)) + X[0,1]*X[1,0] + 1/2"
+    return with_evidence(statement_in_full(target, "[0,1]x[0,0.1]x[0,0.1]x[0,1]", "0.6", (2, 2), **head))
 
 
 def dense() -> Json:

@@ -648,12 +648,16 @@ PLANES = ["sin(3*x0)*x1", "exp(-(x0**2 + x1**2))", "x0*x1 - 1/5", "cos(x0 + 2*x1
 
 
 def error_function(statement: Statement, column: int = 0) -> Callable[[Any], Any]:
-    """The errors f - T in float64 at points (n, m), for all entries of a column."""
+    """The errors f - T in float64 at points (n, m), for all entries of a column.
+
+    Only differences of scores count, so what all tokens share is taken off before anything is rounded.
+    """
     head = reduce_head(statement.attention)[column]
-    keys, biases, values = [
-        np.array([[float(row_entry(row, i)) for i in range(head.tokens)] for row in rows])
-        for rows in (head.keys, [head.biases], head.values)
+    keys, biases = [
+        np.array([[float(row_entry(row, i) - row_entry(row, 0)) for i in range(head.tokens)] for row in rows])
+        for rows in (head.keys, [head.biases])
     ]
+    values = np.array([[float(row_entry(row, i)) for i in range(head.tokens)] for row in head.values])
 
     def function(x: Any) -> Any:
         scores = x @ keys + biases
