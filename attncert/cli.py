@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import math
 import os
 import re
@@ -19,7 +18,6 @@ import tempfile
 import time
 import traceback
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -439,33 +437,95 @@ def regions(file: Path, output: Path, force: bool, as_json: bool, **request: Any
     return _conclude(result, output, force, as_json, "")
 
 
-@cli.command(epilog=_examples("attncert check sin.json", "attncert check certificates/ --jobs 2"))
+@cli.command(
+    epilog=_examples(
+        "attncert check sin.json",
+        'attncert check certificates/ --jobs 2 --require-claim "error<=0.05" --junit report.xml',
+        "attncert check certificates/ --write-lock certificates/lock.json",
+        "attncert check certificates/ --against certificates/lock.json --sarif report.sarif",
+    )
+)
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Files to check at a time."
 )
+@click.option(
+    "--require-claim",
+    "requirements",
+    metavar="CLAIM",
+    multiple=True,
+    help='Every file must prove it: "error<=0.05", "error>=0.01", "L2<=0.1", "measure<=0.1", "delta<=0.01", partition.',
+)
+@click.option(
+    "--claim",
+    "claims",
+    metavar="CLAIM.toml",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="One of the files must prove this claim; repeatable.",
+)
+@click.option(
+    "--against",
+    metavar="LOCK",
+    type=click.Path(path_type=Path),
+    help="The files must be those in a lock file, with the same statements and verdicts.",
+)
+@click.option("--write-lock", metavar="LOCK", type=click.Path(path_type=Path), help="Write a lock file, if all passes.")
+@click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write a report in JUnit XML.")
+@click.option("--sarif", metavar="FILE", type=click.Path(path_type=Path), help="Write a report in SARIF 2.1.0.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file on stdout.")
-def check(paths: tuple[Path, ...], jobs: int, as_json: bool) -> int:
+def check(
+    paths: tuple[Path, ...],
+    jobs: int,
+    requirements: tuple[str, ...],
+    claims: tuple[Path, ...],
+    against: Path | None,
+    write_lock: Path | None,
+    junit: Path | None,
+    sarif: Path | None,
+    as_json: bool,
+) -> int:
     """Let the kernel check certificates: the gate for continuous integration.
 
     Directories are searched for certificates named *.json and *.json.gz, hidden directories left out. A file there that
-    cannot be read as JSON is rejected, not passed over. Fails when there is nothing to check.
+    cannot be read as JSON is rejected, not passed over. Fails when there is nothing to check, and when what is proved
+    is not what was demanded.
     """
-    files = _certificates(paths)
+    from attncert import ci_reports, gate
+
+    demands = gate.Demands()
+    if requirements or claims or against is not None:
+        from attncert.demands import Lock, Requirement, UserClaim
+
+        demands = gate.Demands(
+            tuple(map(Requirement.parse, requirements)),
+            tuple(map(UserClaim.load, claims)),
+            None if against is None else Lock.load(against),
+        )
+    files = gate.certificates(paths)
     if not files:
         return _fail("no certificate found in " + ", ".join(map(str, paths)))
-    counts: dict[str, int] = {}
-    for outcome in _outcomes(files, jobs):
-        verdict = str(outcome["verdict"])
-        counts[verdict] = counts.get(verdict, 0) + 1
-        click.echo(reports.dump(reports.check_json(outcome)) if as_json else reports.check_text(outcome))
+    outcomes = []
+    try:
+        for outcome in gate.check_files(files, demands, jobs):
+            outcomes.append(outcome)
+            click.echo(reports.dump(reports.check_json(outcome)) if as_json else reports.check_text(outcome))
+    except gate.GateError as error:
+        return _fail(str(error))
+    wrong = gate.verdicts(outcomes, demands, files)
+    for line in wrong:
+        _say(line)
+    for path, report in ((junit, ci_reports.junit), (sarif, ci_reports.sarif)):
+        if path is not None:
+            path.write_text(report(outcomes, wrong), encoding="utf-8")
     if len(files) > 1 and not as_json:
-        click.echo(
-            f"{len(files)} files: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
-        )
-    if "error" in counts:
+        click.echo(reports.check_summary(outcomes))
+    passed = not wrong and all(outcome["ok"] for outcome in outcomes)
+    if write_lock is not None:
+        _write_lock(write_lock, outcomes, wrong)
+    if any(outcome["verdict"] == "error" for outcome in outcomes):
         return BAD_INPUT
-    return PROVED if counts.get("proved") == len(files) else NEGATIVE
+    return PROVED if passed else NEGATIVE
 
 
 @cli.command(epilog=_examples("attncert show sin.json", "attncert show regions.json --partition regions.svg"))
@@ -594,6 +654,16 @@ def _print_result(result: Result, file: str | None, as_json: bool) -> None:
     click.echo(reports.dump(reports.result_json(result, file)) if as_json else reports.result_text(result, file))
 
 
+def _write_lock(path: Path, outcomes: list[dict[str, Any]], wrong: list[str]) -> None:
+    """Lock what was found, refutations too, unless a file was not accepted, or is not what was demanded."""
+    if wrong or not all(o["verdict"] in ("proved", "refuted") and not o.get("unmet") for o in outcomes):
+        _say(f"{path} was not written")
+        return
+    from attncert.demands import Lock
+
+    Lock.of(path, outcomes).save()
+
+
 def _tell(certificate: Certificate, file: Path, as_json: bool, **found: object) -> None:
     """Print what a certificate says; `found` joins the JSON object."""
     if as_json:
@@ -641,111 +711,3 @@ def _progress_bar() -> Iterator[Callable[[Progress], None] | None]:
             bar.update(min(1.0, float(progress.fraction)) - bar.n)
 
         yield update
-
-
-# --- checking --------------------------------------------------------------------------------------------------------
-
-
-def _certificates(paths: Sequence[Path]) -> list[Path]:
-    """The files to check: those named, and the certificates in the directories named, each once."""
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            files += _certificates_below(path)
-        else:
-            _require(path)
-            files.append(path)
-    return list(dict.fromkeys(files))
-
-
-def _certificates_below(directory: Path) -> list[Path]:
-    def refuse(error: OSError) -> None:
-        raise error
-
-    files = []
-    for folder, folders, names in os.walk(directory, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        candidates = (Path(folder, name) for name in sorted(names) if name.endswith((".json", ".json.gz")))
-        files += [path for path in candidates if path.is_file() and not _is_something_else(path)]
-    return files
-
-
-def _is_something_else(path: Path) -> bool:
-    """Tell whether a file is JSON, but plainly no certificate; what cannot be read is for the kernel to judge."""
-    if path.stat().st_size > 1 << 22:
-        return False
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = zlib.decompressobj(wbits=31).decompress(data, 1 << 24)
-        value = json.loads(data)
-    except (OSError, ValueError, RecursionError, zlib.error):
-        return False
-    if not isinstance(value, dict):
-        return True
-    return (
-        not str(value.get("format", "")).startswith("attncert")
-        and not {"statement", "statement_sha256", "evidence"} & value.keys()
-    )
-
-
-def _outcomes(files: Sequence[Path], jobs: int) -> Iterator[dict[str, object]]:
-    """What the kernel says of each file, in order."""
-    jobs = min(jobs, len(files))
-    if jobs == 1:
-        yield from map(check_file, files)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from concurrent.futures.process import BrokenProcessPool
-    from multiprocessing import active_children, get_context
-
-    executor = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_ignore_interrupt)
-    try:
-        yield from executor.map(check_file, files)
-    except BrokenProcessPool:
-        raise click.ClickException("a checking process was ended from outside, perhaps for want of memory") from None
-    finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-        for worker in active_children():
-            worker.terminate()
-
-
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent process."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def check_file(path: Path) -> dict[str, object]:
-    """What the kernel says of a file, as a report; runs in a child process too."""
-    from attncert.verifier import kernel
-
-    start = time.perf_counter()
-    outcome: dict[str, object] = {"file": str(path)}
-    try:
-        finding = kernel.check_file(path)
-    except kernel.Rejected as rejection:
-        outcome |= {
-            "verdict": "rejected",
-            "reason": rejection.reason,
-            "detail": f"{rejection.reason}: {rejection.detail}",
-        }
-    except OSError as error:
-        outcome |= {"verdict": "error", "detail": error.strerror}
-    except MemoryError:
-        outcome |= {"verdict": "error", "detail": "out of memory"}
-    else:
-        outcome |= {
-            "verdict": finding.verdict,
-            "error_lower": finding.bound if finding.verdict == "refuted" else None,
-            "error_upper": finding.bound if finding.verdict == "proved" else None,
-            "tokens": finding.tokens,
-            "boxes": finding.leaves,
-            "statement_sha256": finding.statement_sha256,
-            "claim": finding.claim,
-            "obligations": finding.obligations,
-            "point": finding.point,
-            "detail": f"{finding.claim} ({finding.obligations} obligations checked)",
-        }
-    return outcome | {"seconds": round(time.perf_counter() - start, 3)}

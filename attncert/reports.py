@@ -5,10 +5,11 @@ The rooms are imported where a certificate is described: `--help` and `check` do
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attncert.api import Certificate, Result
@@ -116,9 +117,40 @@ def check_json(outcome: Mapping[str, object]) -> dict[str, object]:
     return {key: outcome.get(key) for key in fixed} | dict(outcome)
 
 
-def check_text(outcome: Mapping[str, object]) -> str:
+def check_text(outcome: Mapping[str, Any]) -> str:
     """One line for a checked file."""
-    return f"{one_line(outcome['file'])}: {outcome['verdict']}: {one_line(outcome['detail'], LONGEST)}"
+    unmet = "".join(f"; not {line}" for line in outcome.get("unmet", ()))
+    return f"{one_line(outcome['file'])}: {outcome['verdict']}: {one_line(outcome['detail'], LONGEST)}{one_line(unmet)}"
+
+
+def check_summary(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the checked files, and a line with the numbers of verdicts."""
+    columns = ("verdict", "bound", "tokens", "boxes", "obligations", "seconds", "file")
+    rows = [columns] + [
+        (
+            f"{o['verdict']}, failed" if o["verdict"] == "proved" and not o["ok"] else str(o["verdict"]),
+            one_line(o.get("error_upper") or o.get("error_lower") or "", 24),
+            *(f"{o[name]:,}" if o.get(name) is not None else "" for name in columns[2:5]),
+            f"{o['seconds']:.2f}",
+            one_line(o["file"]),
+        )
+        for o in outcomes
+    ]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(columns))]
+    marks = "<<>>>><"
+    lines = [
+        "  ".join(f"{cell:{mark}{width}}" for cell, mark, width in zip(row, marks, widths, strict=True)) for row in rows
+    ]
+    counts = Counter(str(o["verdict"]) for o in outcomes)
+    failed = sum(not o["ok"] and o["verdict"] == "proved" for o in outcomes)
+    total = f"{len(outcomes)} files: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    return "\n".join(
+        [
+            "",
+            *(f"  {line.rstrip()}" for line in lines),
+            total + (f"; {failed} of them not as demanded" if failed else ""),
+        ]
+    )
 
 
 def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:

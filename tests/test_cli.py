@@ -175,7 +175,8 @@ def test_check_searches_directories(tmp_path: Path, sine: Path) -> None:
     for jobs in ("1", "2"):
         checked = expect(run("check", ".", "--jobs", jobs, cwd=tmp_path), PROVED)
         *lines, summary = checked.stdout.splitlines()
-        assert [line.split(":")[0] for line in lines] == ["a.json", "d.json.gz", "deep/er/b.json"]
+        assert [line.split(":")[0] for line in lines[:3]] == ["a.json", "d.json.gz", "deep/er/b.json"]
+        assert [line.split()[-1] for line in lines[4:]] == ["file", "a.json", "d.json.gz", "deep/er/b.json"]
         assert summary == "3 files: 3 proved"
     (tmp_path / "deep" / "broken.json").write_bytes(sine.read_bytes()[:-100])
     checked = expect(run("check", tmp_path, "--json", cwd=tmp_path), NEGATIVE)
