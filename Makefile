@@ -13,7 +13,7 @@ PYTEST := $(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --di
 
 CERTIFICATE := build/sin.attncert.json
 
-.PHONY: help certify test test-slow lint lock clean
+.PHONY: help certify test test-slow gallery lint lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -39,6 +39,9 @@ test: $(READY) ## the default tests
 
 test-slow: $(READY) ## the slow tests
 	$(PYTEST) -m slow
+
+gallery: $(READY) ## make the certificates of the gallery anew
+	$(VENV)/bin/python certificates/gallery/build.py
 
 lint: $(READY) ## style, walls between the rooms, types
 	VENV=$(VENV) .ci/lint
