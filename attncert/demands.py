@@ -254,7 +254,7 @@ def _relative(file: str, lock: Path) -> str:
     return Path(os.path.relpath(file, lock.parent)).as_posix()
 
 
-def _entry(item: object, path: Path, name: str) -> tuple[str, str]:
+def _entry(item: Any, path: Path, name: str) -> tuple[str, str]:
     match item:
         case {"verdict": "proved" | "refuted" as verdict, "statement_sha256": str(digest)} if len(item) == 2:
             return verdict, digest
