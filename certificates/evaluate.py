@@ -193,13 +193,13 @@ class _MpAlgebra:
         return self._call(libmp.mpf_cosh, self._limited(a, _EXP_MAGNITUDE, "cosh"))
 
     def tanh(self, a: Number) -> Number:
-        return self._call(libmp.mpf_tanh, a)
+        return self._saturated(libmp.mpf_tanh, a)
 
     def atan(self, a: Number) -> Number:
         return self._call(libmp.mpf_atan, a)
 
     def erf(self, a: Number) -> Number:
-        return self._call(libmp.mpf_erf, a)
+        return self._saturated(libmp.mpf_erf, a)
 
     def sigmoid(self, a: Number) -> Number:
         if _sign(a) < 0:
@@ -251,6 +251,11 @@ class _MpAlgebra:
 
     def _call(self, function: Callable[..., Any], *operands: Number) -> Raw:
         return function(*[self._raw(a) for a in operands], self.precision, "n")  # type: ignore[no-any-return]
+
+    def _saturated(self, function: Callable[..., Any], a: Number) -> Number:
+        """A function that differs from the sign of a by less than e^-|a|, which at 2^64 is far below any precision."""
+        raw = self._raw(a)
+        return Fraction(_sign(a)) if raw[2] + raw[3] > 64 else self._call(function, raw)
 
     def _shortened(self, a: Number) -> Number:
         if isinstance(a, Fraction) and _bits(a) <= self.exact_bits:

@@ -104,6 +104,13 @@ def test_exact_points(source: str, x: Fraction, expected: int | Fraction | None)
         assert exact(source, x) == [expected]
 
 
+@pytest.mark.parametrize("function", ["tanh", "erf"])
+@pytest.mark.parametrize("x", [3, -3])
+def test_the_sign_of_astronomical_numbers(function: str, x: int) -> None:
+    assert exact(f"{function}(x*exp(exp(30)))", x) == [x // abs(x)]
+    assert exact(f"{function}(x*2**70)", x) == [x // abs(x)]
+
+
 @pytest.mark.parametrize(
     ("source", "x", "message"),
     [
