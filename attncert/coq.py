@@ -32,6 +32,9 @@ from attncert.verifier.tree import AXES
 MAX_NODES = 5000
 """Most nodes of a target that is written out without sharing."""
 
+MAX_BITS = 8192
+"""Most bits of a numerator or denominator: Coq reads numbers in time quadratic in their length."""
+
 MAX_POWER = 100
 """Greatest absolute value of an integer exponent: Coq writes it in unary."""
 
@@ -41,11 +44,8 @@ DEPTH = 80
 STEEP = 4
 """Order 2 is tried on boxes on which no score varies by more than this."""
 
-MACHINE_BITS = 80
-"""Where the kernel needs at most so many fractional bits, double precision (with its exponents) is enough for Coq."""
-
 GUARD_BITS = 32
-"""Bits beyond the kernel's where it is not."""
+"""Bits beyond those that the kernel needs, where double precision is not enough."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,20 @@ def theorem(document: Document) -> str:
 
 def _number(x: Fraction) -> str:
     """A rational as Coq's text, an operand of any operation."""
-    text = str(x.numerator) if x.denominator == 1 else f"{x.numerator} / {x.denominator}"
+    numerator, denominator = _digits(x)
+    text = numerator if x.denominator == 1 else f"{numerator} / {denominator}"
     return text if x.denominator == 1 and x >= 0 else f"({text})"
 
 
 def _pair(x: Fraction) -> str:
-    return f"({x.numerator}, {x.denominator}%positive)"
+    numerator, denominator = _digits(x)
+    return f"({numerator}, {denominator}%positive)"
+
+
+def _digits(x: Fraction) -> tuple[str, str]:
+    if max(x.numerator.bit_length(), x.denominator.bit_length()) > MAX_BITS:
+        raise InputError(f"a number of the statement is too long for Coq: more than {MAX_BITS} bits")
+    return str(x.numerator), str(x.denominator)
 
 
 class _Variables:
@@ -116,6 +124,9 @@ class _Variables:
         self.free = tuple(k for k, (lo, hi) in enumerate(self.sides) if lo < hi)
         if not 1 <= len(self.free) <= 2:
             raise InputError(f"only heads of one or two entries that vary can be exported, not {len(self.free)}")
+        for side in self.sides:
+            for end in side:
+                _digits(end)
         self.names = tuple("x" if len(self.sides) == 1 else f"x{k}" for k in self.free)
 
     @property
@@ -143,7 +154,8 @@ class _Variables:
 
 
 def _constant(value: Fraction) -> Term:
-    return Term(_number(value), f"(ECst ({value.numerator}) {value.denominator})", 1)
+    numerator, denominator = _digits(value)
+    return Term(_number(value), f"(ECst ({numerator}) {denominator})", 1)
 
 
 def _bracketed(text: str, data: str, *parts: Term) -> Term:
@@ -335,18 +347,13 @@ class _Names:
         self.expr, self.head, self.proved = f"target{suffix}", f"head{suffix}", f"certified{suffix}"
 
 
-def _comment(text: str) -> str:
-    """Text that cannot end or open a comment."""
-    return text.replace("(*", "( *").replace("*)", "* )").replace('"', "'")
-
-
 def _preamble(statement: Statement, variables: _Variables) -> str:
     entries = ", ".join(
         f"{name} is {statement.space.variable_name(k)}" for name, k in zip(variables.names, variables.free, strict=True)
     )
     return (
         f"(* attncert: the statement {statement.sha256}\n"
-        f"     target     {_comment(statement.function.source)}\n"
+        f"     target     {statement.function.source}\n"
         f"     domain     {statement.domain}; {entries}\n"
         "   The theorem is the last one; `Print Assumptions` tells what it rests on. *)\n"
     )
@@ -413,11 +420,11 @@ def _proof(
     tree: str,
 ) -> str:
     tolerance = _tolerance(statement)
-    if evidence.precision <= MACHINE_BITS:
+    sides = [statement.domain.sides[k] for k in variables.free]
+    if _double_is_enough(tokens, sides, tolerance):
         module, prec = "Machine", "(PrimitiveFloat.PtoP 53)"
     else:
         module, prec = "Long", f"(Binary.PtoP {evidence.precision + GUARD_BITS})"
-    sides = [statement.domain.sides[k] for k in variables.free]
     weights = _weights(tree, variables)
     ends = [_pair(end) for side in [*sides, (Fraction(0), Fraction(0))][:2] for end in side]
     names = [f"H{k}" for k in range(len(sides) + len(conditions))]
@@ -442,10 +449,29 @@ def _proof(
     )
 
 
-def _silence(tokens: Sequence[_Token], tolerance: Fraction) -> int:
-    """Tokens that score this much less than the best on a box are dropped: together they cost 2^-14 of the tolerance."""
+def _double_is_enough(
+    tokens: Sequence[_Token], sides: Sequence[tuple[Fraction, Fraction]], tolerance: Fraction
+) -> bool:
+    """Whether rounding in double precision costs far less than the tolerance. If it does not, Coq finds no proof."""
+    reach = [max(abs(lo), abs(hi)) for lo, hi in sides]
+    score = max(
+        abs(token.bias) + sum(abs(key) * x for key, x in zip(token.keys, reach, strict=True)) for token in tokens
+    )
+    return (score + 32) * _spread(tokens, tolerance) <= 2**38 * tolerance
+
+
+def _spread(tokens: Sequence[_Token], tolerance: Fraction) -> Fraction:
+    """A bound on |f - v| for all tokens, if the claim holds."""
     values = [token.value for token in tokens]
-    share = len(tokens) * ((max(values) - min(values)) / tolerance + 1) * 2**14
+    return max(values) - min(values) + tolerance
+
+
+def _silence(tokens: Sequence[_Token], tolerance: Fraction) -> int:
+    """Tokens that score this much less than the best on a box are dropped.
+
+    Together they cost at most 2^-14 of the tolerance.
+    """
+    share = len(tokens) * _spread(tokens, tolerance) / tolerance * 2**14
     return math.ceil((share.numerator.bit_length() - share.denominator.bit_length() + 1) * math.log(2))
 
 
@@ -467,10 +493,10 @@ def _weights(tree: str, variables: _Variables) -> tuple[int, int]:
             sums = {k: total + levels[k] for k, total in sums.items()}
     worth = []
     for k, total in sums.items():
-        lo, hi = variables.sides[k]
-        worth.append(2 ** (total / leaves) / float(hi - lo))
-    unit = min(worth) / 16
-    return round(worth[0] / unit), round(worth[-1] / unit)
+        width = variables.sides[k][1] - variables.sides[k][0]
+        worth.append(total / leaves - width.numerator.bit_length() + width.denominator.bit_length())
+    exponents = [min(8.0, power - min(worth)) for power in worth]
+    return round(16 * 2 ** exponents[0]), round(16 * 2 ** exponents[-1])
 
 
 def _conjunction(
@@ -498,15 +524,10 @@ def _refutation(
     proofs = ["lra"] * len(place)
     for condition in conditions:
         step, test = ("Rminus_lt", "below_0") if condition.strict else ("Rminus_le", "at_most_0")
-        proofs.append(
-            f"apply {step}; exact (Long.{test}_correct {prec} {condition.data} {point} "
-            f"(eq_refl <: Long.{test} {prec} {condition.data} {point} = true))"
-        )
+        proofs.append(f"apply {step}, (Long.{test}_correct {prec} {condition.data} {point}); vm_compute; reflexivity")
     claim = f"{name.expr} {name.head} {_pair(_tolerance(statement))}%Z {point}"
     signs = [
-        f"exact (Long.refutes_correct {prec} {sign} {claim}\n"
-        f"             (eq_refl <: Long.refutes {prec} {sign} {claim} = true))"
-        for sign in ("true", "false")
+        f"apply (Long.refutes_correct {prec} {sign} {claim}); vm_compute; reflexivity" for sign in ("true", "false")
     ]
     return "\n".join(
         [
