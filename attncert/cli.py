@@ -555,22 +555,53 @@ def show(file: Path, picture: Path | None, force: bool, as_json: bool) -> int:
     return PROVED
 
 
-@cli.command(epilog=_examples("attncert export regions.json --to smt2 -o regions-smt2"))
+@cli.command(
+    epilog=_examples(
+        "attncert export regions.json --to smt2 -o regions-smt2", "attncert export sin.json --to coq -o sin.v"
+    )
+)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--to", "form", type=click.Choice(["smt2"]), required=True, help="The format: SMT-LIB 2 scripts.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The folder to write, a new one.")
+@click.option(
+    "--to",
+    "form",
+    type=click.Choice(["smt2", "coq"]),
+    required=True,
+    help="The format: SMT-LIB 2 scripts for a claim about regions, a Coq file for one about the sup norm.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="What to write, and not there yet: a folder for smt2, a file for coq.",
+)
 def export(file: Path, form: str, output: Path) -> int:
-    """Write what FILE claims of regions as scripts for other solvers: each query is `unsat` if the claim is true.
+    """Write what FILE claims for other provers: scripts for SMT solvers, or a file for Coq.
 
-    One script for each obligation: argmax, cover, disjoint and radius. The evidence plays no part.
+    Of regions: one script for each obligation (argmax, cover, disjoint and radius), each query of which is `unsat` if
+    the claim is true. The evidence plays no part.
+
+    Of the sup norm: a file that Coq with CoqInterval accepts if the claim is true, or, for a certificate that refutes
+    it, if it is false (docs/coq.md).
     """
     _require(file)
     if output.exists():
         raise click.ClickException(f"{output}: exists already")
     from attncert import api
+
+    certificate = api.Certificate.load(file)
+    if form == "coq":
+        from attncert.coq import file_name_problem, theorem
+
+        if problem := file_name_problem(output.name):
+            raise click.ClickException(f"{output}: {problem}")
+        text = theorem(certificate)
+        output.write_text(text)
+        click.echo(f"{output}: {len(text):,} characters; to check it: coqc {shlex.quote(str(output))}")
+        return PROVED
     from attncert.smtlib import scripts
 
-    written = scripts(api.Certificate.load(file).statement)
+    written = scripts(certificate.statement)
     output.mkdir(parents=True)
     for name, text in written.items():
         (output / name).write_text(text)
