@@ -1,0 +1,103 @@
+"""Bounding boxes of enlarged regions R_i = {x in D : s_i(x) >= s_k(x) - kappa for all k}, each a polytope.
+
+Few rivals k bound a region: those that are best, by more than kappa, at a vertex of what the ones before leave. An
+exact linear program for each face gives the box with Farkas multipliers; Z3 has to agree that the polytope does not
+reach beyond it, or is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from attncert.certificates.evidence import Multipliers
+from attncert.verifier.cells import Bounds, Cells
+from attncert.verifier.farkas import Affine, Sides, minimise, multipliers, value_at
+from attncert.verifier.solver import Answer, Solver
+
+
+class Contradiction(RuntimeError):
+    """Two proofs, or a proof and a solver, contradict each other: one of them has a defect."""
+
+
+@dataclass(frozen=True)
+class Polytope:
+    """The bounding box of a token's enlarged region among its rivals, with the multipliers of the faces.
+
+    Of an empty region the box is empty too: its first side is reversed.
+    """
+
+    token: int
+    rivals: tuple[int, ...]
+    box: Sides
+    faces: tuple[Multipliers, ...]
+    empty: bool
+
+
+def enlarged(cells: Cells, kappa: Fraction) -> Cells:
+    """The cells, enlarged by kappa."""
+    return replace(cells, bonus=kappa * cells.unit)
+
+
+def polytope_of(cells: Cells, i: int, guess: Iterable[int]) -> Polytope:
+    """The polytope of a token, of cells that were enlarged. The guess names tokens that may bound it."""
+    chosen = dict.fromkeys(sorted(guess))
+    while True:
+        bounds = cells.bounds(i, chosen)
+        if bounds.empty:
+            return _empty(cells, i, chosen)
+        before = len(chosen)
+        for vertex in bounds.vertices:
+            best = cells.winner(vertex)
+            if value_at(cells.lead(i, best), vertex) < 0:
+                chosen[best] = None
+        if len(chosen) == before:
+            return _of_bounds(i, bounds)
+
+
+def _of_bounds(i: int, bounds: Bounds) -> Polytope:
+    rivals = sorted({k for face in bounds.faces for k in face})
+    return Polytope(i, tuple(rivals), bounds.box, tuple(tuple(sorted(face.items())) for face in bounds.faces), False)
+
+
+def _empty(cells: Cells, i: int, chosen: Iterable[int]) -> Polytope:
+    """The proof that a region is empty: its first coordinate is at most hi, and at least hi + 1."""
+    sides = cells.box.sides
+    end = sides[0][1] + 1
+    goal: Affine = (cells.unit, *(0 for _ in sides[1:]), -cells.unit * end)
+    rows = cells.leads(i, chosen)
+    found = minimise(goal, rows, sides)
+    terms = multipliers(goal, {k: rows[k] for k in found.multipliers}, sides)
+    assert terms is not None
+    faces = (tuple(sorted(terms.items())), *(() for _ in range(2 * len(sides) - 1)))
+    return Polytope(i, tuple(sorted(terms)), ((end, sides[0][1]), *sides[1:]), faces, True)
+
+
+def confirm(cells: Cells, polytope: Polytope, solver: Solver, patience: float | None) -> bool:
+    """Ask Z3 whether the polytope reaches beyond its box; False if it does not know.
+
+    Raises Contradiction for a point that does, and is one of the polytope, exactly.
+    """
+    rows = cells.leads(polytope.token, polytope.rivals)
+    solver.polytope(rows, cells.box.sides)
+    answer = solver.ask([], patience) if polytope.empty else solver.ask_any(_beyond(polytope.box), patience)
+    if answer is not None and answer.point is not None:
+        _refuse(cells, polytope, rows, answer)
+    return answer is not None and answer.point is None
+
+
+def _beyond(box: Sides) -> list[Affine]:
+    """Functions of which one is positive exactly outside the box."""
+    m = len(box)
+    below: list[Affine] = [(*(-int(n == k) for n in range(m)), lo) for k, (lo, _) in enumerate(box)]
+    return [*below, *((*(int(n == k) for n in range(m)), -hi) for k, (_, hi) in enumerate(box))]
+
+
+def _refuse(cells: Cells, polytope: Polytope, rows: dict[int, Affine], answer: Answer) -> None:
+    point = answer.point
+    assert point is not None
+    inside = point in cells.box and all(value_at(row, point) >= 0 for row in rows.values())
+    outside = any(not lo <= x <= hi for x, (lo, hi) in zip(point, polytope.box, strict=True))
+    what = "which is proved" if inside and outside else "but its own point does not hold up"
+    raise Contradiction(f"Z3 says that the region of token {polytope.token} reaches beyond its bounding box, {what}")
