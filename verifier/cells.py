@@ -53,7 +53,7 @@ class Cells:
     unit: int
     rough: FloatArray = field(repr=False)  # (tokens, m + 1), the scores divided by the largest number among them
     slack: float = 0.0
-    bonus: Fraction = Fraction(0)
+    bonus: int = 0
 
     @property
     def tokens(self) -> int:

@@ -41,20 +41,26 @@ _PIECEWISE = frozenset({"abs", "min", "max", "sign", "less", "less_equal", "not_
 
 @dataclass(frozen=True)
 class Opinion:
-    """About how many regions Z3 agreed, out of how many; 0 of 0 where it was not to be asked."""
+    """About how many regions Z3 agreed, and was asked, out of how many; 0 of 0 where it was not to be asked."""
 
     agreed: int = 0
+    asked: int = 0
     regions: int = 0
 
     def __add__(self, other: Opinion) -> Opinion:
         """The sum."""
-        return Opinion(self.agreed + other.agreed, self.regions + other.regions)
+        return Opinion(self.agreed + other.agreed, self.asked + other.asked, self.regions + other.regions)
 
     def words(self) -> str | None:
         """What is to be said, if anything."""
         if not self.regions:
             return None
-        return f"Z3's nonlinear arithmetic agrees on {self.agreed} of {self.regions} regions"
+        parts = [f"Z3's nonlinear arithmetic agrees on {self.agreed} of {self.regions} regions"]
+        if self.agreed < self.asked:
+            parts.append(f"gave no answer on {self.asked - self.agreed}")
+        if self.asked < self.regions:
+            parts.append(f"was not asked about {self.regions - self.asked} for want of time")
+        return ", ".join(parts)
 
 
 class Opinions:
@@ -79,11 +85,12 @@ class Opinions:
         if not self.known:
             return Opinion()
         outputs = [self.statement.function.outputs[entry] for entry in column.entries]
-        agreed = 0
+        agreed = asked = 0
         for polytope, rivals in regions:
             left = min(PATIENCE, self.end - time.monotonic())
             if left <= 0 or self.deadline.passed():
                 break
+            asked += 1
             values = [row_entry(row, polytope.token) for row in head.values]
             rows = cells.leads(polytope.token, rivals)
             self.solver.polytope(rows, cells.box.sides)
@@ -103,7 +110,7 @@ class Opinions:
                 agreed += 1
             elif all(value_at(row, answer.point) >= 0 for row in rows.values()):
                 self._examine(answer.point, column, values, polytope.token)
-        return Opinion(agreed, len(regions))
+        return Opinion(agreed, asked, len(regions))
 
     def _examine(self, point: Point, column: Column, values: Sequence[Fraction], token: int) -> None:
         """Raise Contradiction if a point of a region is one at which the target is too far from the values."""

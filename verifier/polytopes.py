@@ -36,8 +36,10 @@ class Polytope:
 
 
 def enlarged(cells: Cells, kappa: Fraction) -> Cells:
-    """The cells, enlarged by kappa."""
-    return replace(cells, bonus=kappa * cells.unit)
+    """The cells, enlarged by kappa, on a denominator that makes it an integer too."""
+    factor = (kappa * cells.unit).denominator
+    scores = tuple(tuple(number * factor for number in score) for score in cells.scores) if factor > 1 else cells.scores
+    return replace(cells, scores=scores, unit=cells.unit * factor, bonus=int(kappa * cells.unit * factor))
 
 
 def polytope_of(cells: Cells, i: int, guess: Iterable[int]) -> Polytope:
