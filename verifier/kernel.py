@@ -73,8 +73,7 @@ class Rejected(Exception):
     tree       not a split tree                              leaf         a leaf, or the sum of all, is not proved
     undefined  the target is not proved to be defined        point        not a counterexample
     evidence   there is none, or it leaves the claim open    limit        more than the limits allow
-    region     an obligation of a partition is not proved: argmax, cover, disjoint, radius or volume; or the bounding
-               box of an enlarged region
+    region     not proved of a partition: argmax, cover, disjoint, radius or volume; or of an enlarged region its box
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -92,8 +91,9 @@ class Finding:
     statement_sha256: str
     claim: str  # one readable line
     bound: str | None  # the bound that was proved (of an indicator, the measure), or the tolerance that is exceeded
-    obligations: int  # inequalities checked: for each leaf two for each entry of its column, or one of an indicator;
-    # and for each bounding box its faces
+    obligations: (
+        int  # inequalities checked: for a leaf two an entry of its column, or one of an indicator; faces of boxes
+    )
     leaves: int  # of a partition, the regions
     tokens: int
     point: tuple[str, ...] | None = None
@@ -1336,8 +1336,7 @@ class Walk:
     def __init__(self, head: Head, j: int, P: int, silence: int) -> None:
         """Round scores and values to P fractional bits, each to the safe side."""
         self.head, self.j, self.P, self.silence = head, j, P, silence
-        self.sides = head.box  # of the root
-        self.root = self.box_of(head.box)
+        self.enter(head.box)
         scores = head.scores(j)
         biases, moved = rounded(scores.pop(ONE), head.tokens, P)
         self.slack = moved << P + 1
@@ -1355,9 +1354,10 @@ class Walk:
         self.conditions = [Evaluator(condition, P, head.limits) for condition in head.conditions]
         self.sums: list[int | Fraction] = []  # what the leaves add up to, for a box of volume 1
 
-    def box_of(self, sides: Sequence[Side]) -> Box:
-        """Return the root of a tree."""
-        return [(enclose(lo, self.P)[0], enclose(hi, self.P)[1], 0, 0) for lo, hi in sides]
+    def enter(self, sides: list[Side]) -> None:
+        """Take a box for the root."""
+        self.sides, P = sides, self.P
+        self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in sides]
 
     def check(self, tree: str) -> int:
         """Walk the tree in preorder, prove every leaf, and return their number."""
@@ -2008,7 +2008,7 @@ class Cells:
 # The proof by enlarged regions
 
 
-class Enlarged(Walk):
+class Enlarged(Expansion):
     """Proves for each token of an output column, wherever it scores at least the best score less kappa, that |target -
     v_i| <= delta: on a bounding box of that region, whose split tree leaves out where a rival is better by kappa.
     """
@@ -2017,23 +2017,23 @@ class Enlarged(Walk):
         self, head: Head, target: Target, j: int, kappa: Fraction, delta: Fraction, P: int, reader: Reader
     ) -> None:
         """Round delta down, and kappa up: tokens are silent where they score that much less than another."""
-        super().__init__(head, j, P, 0)
+        super().__init__(head, target, j, P, 0)
         self.silent += enclose(kappa, 2 * P + 1)[1]
-        self.delta, self.column = enclose(delta, P)[0], self.all
+        self.delta, self.column, self.nodes = enclose(delta, P)[0], self.all, 0
         self.cells = Cells(head, j, [], reader, kappa)
-        self.evaluator, self.outputs = Evaluator(target, P, head.limits), [row[j] for row in target.outputs]
 
     def check_token(self, i: int, value: Any, where: str) -> int:
         """Prove it for a token; return the number of leaves, 0 for a region that its bounding box shows to be empty."""
         rivals, box, faces, tree = fields_of(value, where, "rivals", "box", "faces", "tree")
         known = [count_of(k, where, 0, self.head.tokens - 1) for k in typed(rivals, list, where)]
-        self.sides = self.cells.bounding_box(i, known, box, faces, where)[0]
+        self.enter(self.cells.bounding_box(i, known, box, faces, where)[0])
         if tree is None:
             require(any(lo > hi for lo, hi in self.sides), "region", f"{where}: no tree, and the box is not empty")
             return 0
-        self.token, self.root = i, self.box_of(self.sides)
-        self.all = [[numbers[k] for k in (i, *known)] for numbers in self.column]
-        return self.check(typed(tree, str, where))
+        self.token, self.all = i, [[numbers[k] for k in (i, *known)] for numbers in self.column]
+        self.nodes += len(typed(tree, str, where))
+        require(self.nodes <= self.head.limits.nodes, "limit", f"{where}: too many nodes of trees")
+        return self.check(tree)
 
     def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
         """Prove |target - v_i| <= delta on a box for all entries of the column, unless token i is silent there."""
@@ -2094,21 +2094,20 @@ def walked(make: Callable[[int], Walk], trees: list[str]) -> tuple[int, list[lis
     return leaves, sums
 
 
-def check_paving(
-    head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader
-) -> tuple[str, int, int]:
-    """Check the proof; return the bound that it proves, the number of leaves and of inequalities."""
+Proof = tuple[Fraction, str, int, int]  # the bound that it proves, as it is spelled too; leaves and inequalities
+
+
+def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+    """Check the proof and describe it."""
     (claimed,), P, silence, trees = walks_of(head, evidence, reader, "bound")
     bound = reader.number(claimed, "evidence.bound")
     require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
     leaves = walked(lambda j: Paving(head, target, j, bound, P, silence), trees)[0]
-    return claimed, leaves, 2 * leaves * len(head.values)
+    return bound, claimed, leaves, 2 * leaves * len(head.values)
 
 
-def check_enlarged(
-    head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader
-) -> tuple[str, int, int]:
-    """Check the proof; return the bound that it proves, the number of leaves and of inequalities.
+def check_enlarged(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+    """Check the proof and describe it.
 
     Let b be the best token at a point. Any token i has |target - v_i| <= delta there, as b has, or else scores at most
     s_b - kappa: it weighs at most e^-kappa, and |target - v_i| <= delta + |v_b - v_i|. At most N - 1 tokens do.
@@ -2127,9 +2126,8 @@ def check_enlarged(
         require(worst <= bound, "leaf", f"column {j}: delta and the weight of tokens below kappa exceed the bound")
         for i, proof in enumerate(items_of(proofs, head.tokens, f"evidence.columns[{j}]")):
             leaves += walk.check_token(i, proof, f"evidence.columns[{j}][{i}]")
-            require(leaves <= reader.limits.nodes, "limit", f"evidence.columns: more than {reader.limits.nodes} leaves")
     require(leaves > 0, "tree", "no leaf was checked")
-    return claimed, leaves, 2 * leaves * len(head.values) + 2 * len(head.box) * head.tokens * len(columns)
+    return bound, claimed, leaves, 2 * leaves * len(head.values) + 2 * len(head.box) * head.tokens * len(columns)
 
 
 def check_integral(
@@ -2280,20 +2278,21 @@ def check_document(document: Any, limits: Limits) -> Finding:
         lower, bound, holds, leaves = check_integral(head, target, evidence, p, tolerance, reader)
         verdict, bound = ("proved", bound) if holds else ("refuted", written[1])
         return Finding(verdict, digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens, lower=lower)
-    parts, kind = [evidence], kind_of(evidence, "evidence", "kind", "paving", "enlarged", "both", "counterexample")
+    checks = {"paving": check_paving, "enlarged": check_enlarged}
+    kind = kind_of(evidence, "evidence", "kind", *checks, "both", "counterexample")
     if kind == "counterexample":
         place, at = check_counterexample(head, target, evidence, tolerance, reader)
         return Finding("refuted", digest, summary, written[1], 1, 0, head.tokens, place, at)
+    parts = {kind: evidence}
     if kind == "both":
-        _, *parts = fields_of(evidence, "evidence", "kind", "paving", "enlarged")
+        _, *both = fields_of(evidence, "evidence", "kind", *checks)
+        parts = dict(zip(checks, both, strict=True))
     found = []
-    for part, name in zip(parts, ("paving", "enlarged") if kind == "both" else (kind,), strict=True):
-        kind_of(part, "evidence", "kind", name)
-        check_it = check_paving if name == "paving" else check_enlarged
-        found.append(check_it(head, target, part, tolerance, reader))
-    bound = min((bound for bound, _, _ in found), key=lambda text: reader.number(text, "evidence.bound"))
-    leaves, checked = sum(leaves for _, leaves, _ in found), sum(checked for _, _, checked in found)
-    return Finding("proved", digest, summary, bound, checked, leaves, head.tokens)
+    for name, part in parts.items():
+        kind_of(part, f"evidence.{name}", "kind", name)
+        found.append(checks[name](head, target, part, tolerance, reader))
+    leaves, checked = [sum(counts) for counts in zip(*(proof[2:] for proof in found), strict=True)]
+    return Finding("proved", digest, summary, min(found)[1], checked, leaves, head.tokens)
 
 
 def check_bytes(data: bytes, limits: Limits = Limits()) -> Finding:
