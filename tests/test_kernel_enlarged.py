@@ -176,6 +176,30 @@ def test_the_weight_of_other_tokens_is_counted() -> None:
     assert says(by_hand(bound=above), wide) == "proved"
 
 
+def test_every_other_token_may_leak() -> None:
+    """Two tokens that are 30 behind the first everywhere weigh up to 2 e^-10, for all that the checker knows."""
+    head = ([[0, 0, 0]], [0, -30, -30], [[0, 1, 1]])
+    statement = statement_of("0", "[0,1]", *head, "0.1")
+    first = {"rivals": [], "box": [["0", "1"]], "faces": [[], []], "tree": "."}
+    gone = {"rivals": [0], "box": [["2", "1"]], "faces": [[[0, "1/10"]], []], "tree": None}
+    with mpmath.workprec(200):
+        above, below = [mpmath.nstr(2 * mpmath.exp(-10) * (1 + sign * mpmath.mpf(2) ** -40), 30) for sign in (1, -1)]
+    evidence = by_hand(columns=[[first, gone, gone]], delta="0")
+    assert says(evidence | {"bound": above}, statement) == "proved"
+    assert says(evidence | {"bound": below}, statement) == "leaf"
+
+
+@pytest.mark.parametrize("value", [Fraction(1, 3), Fraction(-1, 3)])
+def test_values_that_are_rounded_are_rounded_to_the_safe_side(value: Fraction) -> None:
+    """A claim that is false by less than a unit of the last place."""
+    only = {"rivals": [], "box": [["0", "1"]], "faces": [[], []], "tree": "."}
+    for more, verdict in ((0, "leaf"), (2, "proved")):
+        tolerance = str(Fraction((1 << 32) // 3 + more, 1 << 32))
+        statement = statement_of("0", "[0,1]", [[0]], [0], [[value]], tolerance)
+        evidence = by_hand(columns=[[only]], delta=tolerance, bound=tolerance, precision=32)
+        assert says(evidence, statement) == verdict
+
+
 def test_conditions_cut_regions() -> None:
     """The target has no value from 1.1 on, and is log(0.05), which is almost -3, at 1.05."""
     head = ([[0, 0]], [0, 0], [[0, 0]])
