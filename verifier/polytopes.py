@@ -93,7 +93,8 @@ def _beyond(box: Sides) -> list[Affine]:
     """Functions of which one is positive exactly outside the box."""
     m = len(box)
     below: list[Affine] = [(*(-int(n == k) for n in range(m)), lo) for k, (lo, _) in enumerate(box)]
-    return [*below, *((*(int(n == k) for n in range(m)), -hi) for k, (_, hi) in enumerate(box))]
+    above: list[Affine] = [(*(int(n == k) for n in range(m)), -hi) for k, (_, hi) in enumerate(box)]
+    return below + above
 
 
 def _refuse(cells: Cells, polytope: Polytope, rows: dict[int, Affine], answer: Answer) -> None:
