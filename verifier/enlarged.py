@@ -51,6 +51,9 @@ SAMPLES = 1 << 23
 PASSES = 40
 """Searches in which rivals are taken in, at most; the last one does without more."""
 
+UNANSWERED = 3
+"""Polytopes about which Z3 may fail to answer before it is asked about no more of them."""
+
 OPINION_SECONDS = 2.0
 """Seconds for Z3's second opinion, or as long as the search took if that is more."""
 
@@ -170,7 +173,7 @@ class _Attempt:
         tokens = columns[0].head.tokens
         self.total, self.done = len(columns) * tokens, 0
         self.max_boxes = BOXES + 100 * tokens if max_boxes is None else max_boxes
-        self.boxes = self.confirmed = 0
+        self.boxes = self.confirmed = self.unanswered = 0
         self.opinion = Opinion()
         self.started = time.monotonic()
 
@@ -209,7 +212,10 @@ class _Attempt:
         for i in range(cells.tokens):
             self.deadline.check()
             polytope = polytope_of(cells, i, near.get(i, ()))
-            self.confirmed += confirm(cells, polytope, self.solver, self.deadline.left())
+            if self.unanswered < UNANSWERED:
+                answered = confirm(cells, polytope, self.solver, self.deadline.left())
+                self.confirmed += answered
+                self.unanswered += not answered
             polytopes.append(polytope)
             self.done += 1
             if self.progress is not None:

@@ -2026,7 +2026,7 @@ class Enlarged(Expansion):
         """Prove it for a token; return the number of leaves, 0 for a region that its bounding box shows to be empty."""
         rivals, box, faces, tree = fields_of(value, where, "rivals", "box", "faces", "tree")
         known = [count_of(k, where, 0, self.head.tokens - 1) for k in typed(rivals, list, where)]
-        self.enter(self.cells.bounding_box(i, known, box, faces, where)[0])
+        self.enter(self.cells.bounding_box(i, set(known), box, faces, where)[0])
         if tree is None:
             require(any(lo > hi for lo, hi in self.sides), "region", f"{where}: no tree, and the box is not empty")
             return 0
