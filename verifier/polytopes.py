@@ -7,9 +7,10 @@ reach beyond it, or is empty.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import product
 
 from attncert.certificates.evidence import Multipliers
 from attncert.verifier.cells import Bounds, Cells
@@ -44,18 +45,18 @@ def enlarged(cells: Cells, kappa: Fraction) -> Cells:
 
 def polytope_of(cells: Cells, i: int, guess: Iterable[int]) -> Polytope:
     """The polytope of a token, of cells that were enlarged. The guess names tokens that may bound it."""
-    chosen = dict.fromkeys(sorted(guess))
-    while True:
-        bounds = cells.bounds(i, chosen)
-        if bounds.empty:
-            return _empty(cells, i, chosen)
-        before = len(chosen)
-        for vertex in bounds.vertices:
-            best = cells.winner(vertex)
-            if value_at(cells.lead(i, best), vertex) < 0:
-                chosen[best] = None
-        if len(chosen) == before:
-            return _of_bounds(i, bounds)
+    rows, m = cells.leads(i, sorted(guess)), cells.box.dimension
+    for k, sign in product(range(m), (1, -1)):
+        while True:
+            found = minimise((*(sign * int(n == k) for n in range(m)), 0), rows, cells.box.sides)
+            if found.point is None:
+                return _empty(cells, i, rows)
+            best = cells.winner(found.point)
+            lead = cells.lead(i, best)
+            if value_at(lead, found.point) >= 0:
+                break
+            rows[best] = lead
+    return _of_bounds(i, cells.bounds(i, rows))
 
 
 def _of_bounds(i: int, bounds: Bounds) -> Polytope:
@@ -63,12 +64,11 @@ def _of_bounds(i: int, bounds: Bounds) -> Polytope:
     return Polytope(i, tuple(rivals), bounds.box, tuple(tuple(sorted(face.items())) for face in bounds.faces), False)
 
 
-def _empty(cells: Cells, i: int, chosen: Iterable[int]) -> Polytope:
+def _empty(cells: Cells, i: int, rows: Mapping[int, Affine]) -> Polytope:
     """The proof that a region is empty: its first coordinate is at most hi, and at least hi + 1."""
     sides = cells.box.sides
     end = sides[0][1] + 1
     goal: Affine = (cells.unit, *(0 for _ in sides[1:]), -cells.unit * end)
-    rows = cells.leads(i, chosen)
     found = minimise(goal, rows, sides)
     terms = multipliers(goal, {k: rows[k] for k in found.multipliers}, sides)
     assert terms is not None
