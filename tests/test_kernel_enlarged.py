@@ -13,6 +13,7 @@ from typing import Any
 import mpmath
 import pytest
 from heads import (
+    attention_of,
     error_at,
     grid_statement,
     json_of,
@@ -24,7 +25,10 @@ from heads import (
     with_tolerance,
 )
 
+from attncert.certificates.claim import SupError
+from attncert.certificates.domain import parse_box
 from attncert.certificates.statement import Statement
+from attncert.certificates.target import InputSpace, parse_target
 from attncert.verifier import kernel
 from attncert.verifier.prove import verify
 
@@ -264,10 +268,19 @@ def test_other_claims_have_no_such_proof() -> None:
 # Attacks: false statements, and evidence that almost proves them
 
 
+def two_columns() -> Statement:
+    """Each output column has two tokens of its own, and two that are 200 behind."""
+    keys, biases, values = [[0, 400, 0, 400]], [100, -100, -100, -300], [["0.25", "0.75", 1, "1.5"]]
+    head = attention_of((1, 1), keys, biases, values, columns=(0, 1), factors=[1, 1, -1, -1])
+    target = parse_target("[[x, x + 3/4]]", InputSpace((1, 1)))
+    return Statement(target, parse_box("[0,1]"), head, SupError(Fraction(1)))
+
+
 FALSE: dict[str, Callable[[], tuple[Statement, Fraction]]] = {
     "line": lambda: (grid_statement("sin(2*pi*x)", "[0,1]", [9], 20_000, "0.5"), Fraction("0.42")),
     "step": lambda: (step(), Fraction("0.31")),
     "plane": lambda: (grid_statement("x0*x1 - x0**2", "[0,1]^2", [3, 3], 3000, "0.5"), Fraction("0.55")),
+    "columns": lambda: (two_columns(), Fraction("1.1")),
     "sites": lambda: (
         statement_of(
             "[x0 + x1, x0*x1]",
