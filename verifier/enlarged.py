@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -30,6 +30,7 @@ from attncert.verifier.boxes import Progress
 from attncert.verifier.cells import Cells, cells_of
 from attncert.verifier.farkas import round_to
 from attncert.verifier.forest import ForestSearch
+from attncert.verifier.head import FloatArray
 from attncert.verifier.lattice import guesses
 from attncert.verifier.opinion import Opinion, Opinions
 from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision
@@ -45,11 +46,17 @@ LEAKS = (0.5, 2.0**-3, 2.0**-5, 2.0**-7, 2.0**-10, 2.0**-16, 2.0**-24)
 TRIES = 3
 """Choices of kappa that are tried, the one that leaves the most room first."""
 
-SAMPLES = 1 << 23
-"""Points times tokens that are looked at to choose kappa."""
+WORK = 1 << 20
+"""Points times tokens whose scores are computed at once."""
+
+CLIMBERS, ROUNDS = 16, 60
+"""Points from which the largest |f - v_i| is looked for, and steps of that search."""
 
 PASSES = 40
 """Searches in which rivals are taken in, at most; the last one does without more."""
+
+LATTICE, POINTS = 1 << 24, 64
+"""Lattice points times tokens that are looked at to guess rivals, at most; lattice points for each token, at most."""
 
 UNANSWERED = 3
 """Polytopes about which Z3 may fail to answer before it is asked about no more of them."""
@@ -92,11 +99,15 @@ def verify(
     try:
         lower = proved_lower(statement, columns, sample(statement, columns))
         choices = choices_of(statement, columns, bound)
-        least = min(choice.leak + choice.seen for choice in choices)
         fitting = [choice for choice in choices if choice.seen <= choice.delta]
-        detail = f"enlarged regions prove at best about {least:.6g} here: the head is too soft for them, or too far off"
+        detail = _too_soft(min(choice.leak + choice.seen for choice in choices))
+        fitting = [climbed(statement, columns, choice) for choice in fitting[:TRIES]]
+        if fitting:
+            detail = _too_soft(min(choice.leak + choice.seen for choice in fitting))
         with Solver() as solver:
-            for choice in fitting[:TRIES]:
+            for choice in fitting:
+                if choice.seen > choice.delta:
+                    continue
                 attempt = _Attempt(statement, columns, bound, choice, solver, deadline, max_boxes, progress)
                 try:
                     evidence = attempt.evidence()
@@ -114,6 +125,10 @@ def verify(
     return Outcome(verdict, evidence, lower, upper, tokens, boxes, seconds, detail, interrupted=interrupted)
 
 
+def _too_soft(least: float) -> str:
+    return f"enlarged regions prove at best about {least:.6g} here: the head is too soft for them, or too far off"
+
+
 def choices_of(statement: Statement, columns: Sequence[Column], bound: Fraction) -> list[Choice]:
     """Choices of kappa, the one that leaves the most room between delta and what is seen at sample points first."""
     spread = max(float(np.max(column.head.value_max - column.head.value_min)) for column in columns)
@@ -123,35 +138,65 @@ def choices_of(statement: Statement, columns: Sequence[Column], bound: Fraction)
         Fraction(math.ceil(16 * math.log(weight / (part * limit))), 16) if weight > part * limit else Fraction(1)
         for part in LEAKS
     }
-    ordered = sorted(max(kappa, Fraction(1, 16)) for kappa in kappas)
+    points = sample_points(statement.domain, max(1, columns[0].head.tokens >> 2))
     choices = []
-    for kappa, seen in zip(ordered, _seen(statement, columns, ordered), strict=True):
+    for kappa in sorted(max(kappa, Fraction(1, 16)) for kappa in kappas):
         leak = weight * math.exp(-float(kappa)) * (1 + 2.0**-30)
         room = (limit - leak) * (1 - 2.0**-30)
-        choices.append(Choice(kappa, round_to(Fraction(room), 40) if room > 0 else Fraction(0), leak, seen))
+        delta = round_to(Fraction(room), 40) if room > 0 else Fraction(0)
+        seen = max(float(_gaps(statement, column, float(kappa), points).max()) for column in columns)
+        choices.append(Choice(kappa, delta, leak, seen))
     return sorted(choices, key=lambda choice: choice.leak + choice.seen)
 
 
-def _seen(statement: Statement, columns: Sequence[Column], kappas: Sequence[Fraction]) -> list[float]:
-    """For each kappa the largest |f - v_i| at sample points, over the tokens less than kappa behind the best."""
-    tokens = columns[0].head.tokens
-    points = sample_points(statement.domain, max(1, tokens >> 2))
-    points = points[estimate_inside(statement.conditions, points)]
-    worst = np.zeros(len(kappas))
-    step = max(1, (SAMPLES >> 3) // tokens)
+def climbed(statement: Statement, columns: Sequence[Column], choice: Choice) -> Choice:
+    """The choice with what is seen when climbing from the worst sample points."""
+    seen = max(_largest_gap(statement, column, float(choice.kappa)) for column in columns)
+    return replace(choice, seen=max(choice.seen, seen))
+
+
+def _gaps(statement: Statement, column: Column, kappa: float, points: FloatArray) -> FloatArray:
+    """At each point (P, m) the largest |f - v_i| over the tokens less than kappa behind the best, in float64 without
+    bounds on the rounding; 0 outside the domain, shape (P,).
+    """
+    head, entries = column.head, list(column.entries)
+    gaps = np.zeros(len(points))
+    step = max(1, WORK // head.tokens)
     with np.errstate(all="ignore"):
-        f = evaluate_float(statement.function, points)
-        for column in columns:
-            head = column.head
-            for at in range(0, len(points), step):
-                score = points[at : at + step] @ head.keys + head.biases
-                behind = score.max(axis=1, keepdims=True) - score
-                place, token = np.nonzero(behind < float(kappas[-1]))
-                gap = np.abs(f[at + place][:, list(column.entries)] - head.values[:, token].T).max(axis=1)
-                for n, kappa in enumerate(kappas):
-                    near = behind[place, token] < float(kappa)
-                    worst[n] = max(worst[n], np.max(gap[near], initial=0.0))
-    return [float(number) for number in worst]
+        f = evaluate_float(statement.function, points)[:, entries]
+        for at in range(0, len(points), step):
+            score = points[at : at + step] @ head.keys + head.biases
+            place, token = np.nonzero(score > score.max(axis=1, keepdims=True) - kappa)
+            gap = np.abs(f[at + place] - head.values[:, token].T).max(axis=1)
+            np.maximum.at(gaps, at + place, np.nan_to_num(gap, nan=0.0, posinf=0.0))
+    gaps[~estimate_inside(statement.conditions, points)] = 0.0
+    return gaps
+
+
+def _largest_gap(statement: Statement, column: Column, kappa: float) -> float:
+    """The largest |f - v_i| found by climbing from the worst samples: it peaks at corners of regions, which they miss.
+
+    A pattern search with shrinking steps, along the axes and the diagonals of pairs of them.
+    """
+    head, box = column.head, statement.domain
+    points = sample_points(box, max(1, head.tokens >> 2))
+    gaps = _gaps(statement, column, kappa, points)
+    best = np.argsort(-gaps, kind="stable")[:CLIMBERS]
+    points, gaps = points[best], gaps[best]
+    lo, hi = (np.array([float(side[end]) for side in box.sides]) for end in (0, 1))
+    m = box.dimension
+    axes = np.concatenate([np.eye(m), -np.eye(m)])
+    steps = np.concatenate([axes, *(axes[k] + np.delete(axes, [k, (k + m) % (2 * m)], axis=0) for k in range(m))])
+    size = (hi - lo) / max(2.0, head.tokens ** (1 / m))
+    for _ in range(min(ROUNDS, 8 * WORK // (head.tokens * len(points) * len(steps)))):
+        tries = np.clip(points[:, None, :] + steps * size, lo, hi)
+        found = _gaps(statement, column, kappa, tries.reshape(-1, m)).reshape(len(points), -1)
+        choice, rows = found.argmax(axis=1), np.arange(len(points))
+        better = found[rows, choice] > gaps
+        points[better], gaps[better] = tries[rows, choice][better], found[rows, choice][better]
+        if not better.any():
+            size = size / 2
+    return float(gaps.max())
 
 
 class _Attempt:
@@ -207,7 +252,7 @@ class _Attempt:
 
     def _polytopes(self, cells: Cells) -> list[Polytope]:
         """The polytopes of all tokens."""
-        near, _ = guesses(cells)
+        near, _ = guesses(cells, min(LATTICE, POINTS * cells.tokens**2))
         polytopes = []
         for i in range(cells.tokens):
             self.deadline.check()

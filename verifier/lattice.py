@@ -14,11 +14,11 @@ Lattice = tuple[dict[int, set[int]], dict[int, npt.NDArray[np.float64]]]
 """For each token that wins somewhere on the lattice the tokens next to it there, and such a point, (m,)."""
 
 
-def guesses(cells: Cells) -> Lattice:
-    """The winners on a lattice, and which of them are next to each other."""
+def guesses(cells: Cells, work: int = LATTICE) -> Lattice:
+    """The winners on a lattice, and which of them are next to each other; `work` is points times tokens."""
     free = [k for k, (lo, hi) in enumerate(cells.box.sides) if lo < hi]
-    each = max(2, min(4096, int((LATTICE / cells.tokens) ** (1 / max(1, len(free))))))
-    if each ** len(free) * cells.tokens > 16 * LATTICE:
+    each = max(2, min(4096, int((work / cells.tokens) ** (1 / max(1, len(free))))))
+    if each ** len(free) * cells.tokens > 16 * work:
         return {}, {}  # too many variables: even the corners are too many
     axes = [np.linspace(float(lo), float(hi), each if lo < hi else 1) for lo, hi in cells.box.sides]
     points = np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")], axis=1)
