@@ -29,7 +29,7 @@ from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
-from attncert.certificates.evidence import Breach, Counterexample, Integral, Paving
+from attncert.certificates.evidence import Both, Breach, Counterexample, Enlarged, Integral, Paving
 from attncert.certificates.numbers import parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
@@ -44,6 +44,7 @@ from attncert.verifier.bound import enclose_error
 from attncert.verifier.boxes import Progress
 from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
+from attncert.verifier.prove import require_proof
 from attncert.verifier.prove import verify as search_evidence
 from attncert.verifier.regions import partition_of
 from attncert.verifier.singular import require_integrable
@@ -150,6 +151,7 @@ def construct_head(
 def verify(
     certificate: Certificate,
     *,
+    proof: str = "paving",
     budget: float | None = None,
     jobs: int = 1,
     memory: str | int | None = None,
@@ -160,7 +162,10 @@ def verify(
 ) -> Result:
     """Find evidence for or against the claim of a certificate, and let the kernel check it (unless `check` is false).
 
-    budget: seconds after which the answer is `undecided`, with the best bounds; none means no limit. jobs: threads.
+    proof: how an error in the sup norm is proved: `"paving"`, `"regions"` (by regions enlarged by a margin of scores,
+    the paper's way, which can only prove, and only for heads that are sharp enough) or `"both"`, which then have to
+    agree. budget: seconds after which the answer is `undecided`, with the best bounds; none means no limit. jobs:
+    threads.
     memory: bytes, or an amount such as `"500MiB"`, that the search for a paving may use beside the head. An interrupt
     (KeyboardInterrupt) during the search also ends it as `undecided`.
 
@@ -168,16 +173,18 @@ def verify(
     stopped, by whatever means, can be resumed: with `resume` it goes on from that file to the same evidence. Without
     `resume` a journal that is there is replaced. Searches for other evidence keep no journal.
 
-    Raises InvalidDomain when the conditions of the domain are proved to leave nothing of it, InputError for a journal
-    that cannot be resumed.
+    Raises InvalidDomain when the conditions of the domain are proved to leave nothing of it, InputError for a proof
+    that does not fit the claim and a journal that cannot be resumed.
     """
+    require_proof(proof, certificate.statement.claim)
     require_points(certificate.statement.conditions, certificate.statement.domain)
     return _verify(
         certificate,
         deadline=Deadline.after(budget),
         jobs=jobs,
         memory=_memory(memory),
-        journal=_journal(certificate, journal, resume=resume),
+        journal=_journal(certificate, journal, proof, resume=resume),
+        proof=proof,
         check=check,
         progress=progress,
     )
@@ -220,12 +227,11 @@ def certify(
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
-    if proof != "paving":
-        raise InputError(f"unknown proof {proof!r}; this version knows: paving")
     request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value)
+    require_proof(proof, request.claim)
     deadline = Deadline.after(budget)
-    candidates = request.candidates(apriori, deadline)
-    settings = _Settings(jobs, _memory(memory), None if journal is None else Path(journal), check, progress)
+    candidates = request.candidates(apriori, deadline, sharp=proof != "paving")
+    settings = _Settings(jobs, _memory(memory), None if journal is None else Path(journal), check, progress, proof)
     return _first_proved(candidates, request.certificate, deadline, settings)
 
 
@@ -358,6 +364,12 @@ class _Settings:
     journal: Path | None
     check: bool
     progress: ProgressCallback | None
+    proof: str = "paving"
+
+    def satisfied_by(self, result: Result) -> bool:
+        """Tell whether the claim is proved as asked for."""
+        evidence = None if result.certificate is None else result.certificate.evidence
+        return result.verdict in ("proved", "verified") and (self.proof != "both" or isinstance(evidence, Both))
 
 
 def certify_partition(
@@ -447,14 +459,15 @@ def _first_proved(
                 deadline=deadline,
                 jobs=settings.jobs,
                 memory=settings.memory,
-                journal=_journal(wanted, settings.journal),
+                journal=_journal(wanted, settings.journal, settings.proof),
+                proof=settings.proof,
                 check=settings.check,
                 progress=settings.progress,
                 max_boxes=None if candidate.is_last else 200_000 + 40 * candidate.attention.tokens,
             )
             boxes += result.boxes
             best, left = min(result, best, key=_merit), result.journal
-            if deadline.passed() or result.interrupted or result.verdict in ("proved", "verified"):
+            if deadline.passed() or result.interrupted or settings.satisfied_by(result):
                 break
     except OutOfTime:
         pass
@@ -476,7 +489,7 @@ class _Request:
     method: str
     max_value: float | None
 
-    def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
+    def candidates(self, apriori: bool, deadline: Deadline, *, sharp: bool = False) -> Iterator[Candidate]:
         if isinstance(self.claim, LpError):
             return lp_candidates(
                 self.target,
@@ -504,6 +517,7 @@ class _Request:
             self.claim.tolerance,
             precision=self.precision,
             apriori_only=apriori,
+            sharp=sharp,
             deadline=deadline,
             conditions=self.conditions,
         )
@@ -623,11 +637,13 @@ def _verify(
     check: bool,
     progress: ProgressCallback | None,
     max_boxes: int | None = None,
+    proof: str = "paving",
 ) -> Result:
     started = time.monotonic()
     try:
         outcome = search_evidence(
             certificate.statement,
+            proof=proof,
             deadline=deadline,
             jobs=jobs,
             progress=progress,
@@ -660,12 +676,15 @@ def _verify(
     return replace(result, journal=journal.path)
 
 
-def _journal(certificate: Certificate, path: str | Path | None, *, resume: bool = False) -> Journal | None:
+def _journal(
+    certificate: Certificate, path: str | Path | None, proof: str = "paving", *, resume: bool = False
+) -> Journal | None:
     """The journal of a search, new or to be resumed; None where there is to be none."""
     statement = certificate.statement
-    if resume and (path is None or not isinstance(statement.claim, SupError)):
+    kept = path is not None and isinstance(statement.claim, SupError) and proof != "regions"
+    if resume and not kept:
         raise InputError("only a search for a paving in the sup norm keeps a journal from which it could be resumed")
-    if path is None or not isinstance(statement.claim, SupError):
+    if path is None or not kept:
         return None
     if resume:
         return Journal.resume(Path(path), statement.sha256)
@@ -695,7 +714,7 @@ def _ask_kernel(certificate: Certificate) -> tuple[str, str]:
 def _result(certificate: Certificate, outcome: Outcome, verdict: str, detail: str, seconds: float) -> Result:
     evidence = certificate.evidence
     lower, upper = _fraction(outcome.error_lower), _fraction(outcome.error_upper)
-    if isinstance(evidence, Paving):
+    if isinstance(evidence, Paving | Enlarged | Both):
         upper = evidence.bound
     elif isinstance(evidence, Integral):
         lower, upper = evidence.lower, evidence.upper

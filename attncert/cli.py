@@ -226,6 +226,12 @@ _jobs = _option(
     metavar="N",
     help="Threads of the search for a paving.",
 )
+_proof = _option(
+    "--proof",
+    metavar="NAME",
+    default="paving",
+    help="How to prove an error in the sup norm: paving, regions (of sharp heads, the paper's way) or both.",
+)
 proof_options = _together(_budget, _jobs, _check)
 proof_options_without_jobs = _together(_budget, _check)
 
@@ -280,6 +286,7 @@ def cli(context: click.Context) -> None:
     cls=StatementCommand,
     epilog=_examples(
         'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o sin.json',
+        'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 --proof regions -o sharp.json',
         'attncert certify "sign(x - 1/3)" --domain "[-1,1]" --tol 0.01 --norm 1 -o jump.json',
         'attncert certify --claim indicator --grid 8x8 --domain "[0,1]^2" --delta 0.001 --measure 0.1 -o cells.json',
         'attncert certify --claim partition --grid 8x8 --domain "[0,1]^2" -o regions.json',
@@ -292,7 +299,7 @@ def cli(context: click.Context) -> None:
 @click.option("--grid", metavar="NxN", help="For indicator and partition: the cells along each side.")
 @click.option("--delta", metavar="D", help="For --claim indicator: how far the softmax may be from one-hot.")
 @click.option("--measure", metavar="MU", help="For --claim indicator: the measure of the set where it may be farther.")
-@_option("--proof", metavar="NAME", default="paving", help="How to prove.")
+@_proof
 @proof_options
 @search_options
 @output_file
@@ -306,7 +313,7 @@ def certify(output: Path, force: bool, as_json: bool, claim: str, journal: bool,
     """
     request = _request_for(claim, request)
     _refuse_output(output, force)
-    again = _command("verify", output, "--resume", *["--force"] * output.exists())
+    again = _command("verify", output, "--resume", *_proof_words(request), *["--force"] * output.exists())
     from attncert import api
     from attncert.verifier.journal import journal_path
 
@@ -348,6 +355,7 @@ def construct(output: Path, force: bool, as_json: bool, **request: Any) -> int:
     epilog=_examples("attncert verify weights.json", "attncert verify weights.json -o proved.json --budget 60")
 )
 @click.argument("file", type=click.Path(path_type=Path))
+@_proof
 @proof_options
 @search_options
 @click.option("--resume", is_flag=True, help="Go on with the search in OUTPUT.journal; FILE may be missing then.")
@@ -358,14 +366,17 @@ def verify(
 ) -> int:
     """Prove or refute the claim in FILE and add the evidence to it.
 
-    FILE is left as it is when the claim is undecided. A search that was stopped (Ctrl-C, --budget, --memory, or a
-    crash) is continued by --resume to the same certificate, unless FILE is now about another head: then --force goes on
-    with the one in the journal. Without --resume a journal that is there is replaced, once the new search has run for
-    half a second.
+    FILE is left as it is when the claim is undecided. Of --proof both, what one of them proves is proved, and the other
+    is said to be undecided; a proof and a refutation of the same claim end the command as a defect.
+
+    A search that was stopped (Ctrl-C, --budget, --memory, or a crash) is continued by --resume to the same certificate,
+    unless FILE is now about another head: then --force goes on with the one in the journal. Without --resume a journal
+    that is there is replaced, once the new search has run for half a second.
     """
     if resume and not journal:
         raise click.UsageError("--resume needs the journal: drop --no-journal", click.get_current_context())
-    again = _command("verify", file, "--resume", *(() if output is None else ("-o", output)), *["--force"] * force)
+    elsewhere = () if output is None else ("-o", output)
+    again = _command("verify", file, "--resume", *_proof_words(request), *elsewhere, *["--force"] * force)
     source, forced = file, force
     force = force or output is None
     output = file if output is None else output
@@ -654,6 +665,12 @@ def _require_options(request: dict[str, Any], claim: str, *names: str) -> None:
 
 
 # --- results and files -----------------------------------------------------------------------------------------------
+
+
+def _proof_words(request: dict[str, Any]) -> list[str]:
+    """The option that asks for the same proof again."""
+    proof = request.get("proof", "paving")
+    return [] if proof == "paving" else ["--proof", proof]
 
 
 def _command(*words: str | Path) -> str:

@@ -156,7 +156,7 @@ def check_summary(outcomes: Sequence[Mapping[str, Any]]) -> str:
 def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
     """The object that `show --json` prints: what the certificate says. Loading it compared the digest."""
     from attncert.certificates.claim import Partition
-    from attncert.certificates.evidence import Breach, Counterexample, Integral, Paving
+    from attncert.certificates.evidence import Both, Breach, Counterexample, Enlarged, Integral, Paving
     from attncert.certificates.numbers import format_exact
 
     statement, evidence = certificate.statement, certificate.evidence
@@ -181,7 +181,7 @@ def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
         "regions": None if partition is None else partition.regions,
         "facets": None if partition is None else partition.facets,
         "evidence": None if evidence is None else evidence.kind,
-        "bound": format_exact(evidence.bound) if isinstance(evidence, Paving) else None,
+        "bound": format_exact(evidence.bound) if isinstance(evidence, Paving | Enlarged | Both) else None,
         "lower": None if bounds is None else format_exact(bounds.lower),
         "upper": None if bounds is None else format_exact(bounds.upper),
         "leaves": None if evidence is None or isinstance(evidence, Counterexample | Breach) else evidence.leaves,
@@ -239,13 +239,29 @@ def claim_text(claim: Claim) -> str:
 
 
 def _evidence_text(evidence: Evidence | None) -> str:
-    from attncert.certificates.evidence import Breach, Counterexample, Integral, Layers, Paving, Regions
+    from attncert.certificates.evidence import (
+        Both,
+        Breach,
+        Counterexample,
+        Enlarged,
+        Integral,
+        Layers,
+        Paving,
+        Regions,
+    )
 
     match evidence:
         case None:
             return "none: the claim is stated without proof"
         case Paving():
             return f"paving of {evidence.leaves:,} boxes for the bound {spell(evidence.bound)}"
+        case Enlarged():
+            return (
+                f"{evidence.regions:,} regions enlarged by kappa {spell(evidence.kappa)}, {evidence.leaves:,} boxes on "
+                f"which values are within {spell(evidence.delta)}, for the bound {spell(evidence.bound)}"
+            )
+        case Both():
+            return f"{_evidence_text(evidence.paving)}; and {_evidence_text(evidence.enlarged)}"
         case Integral():
             bounds = f"the norm lies between {spell(evidence.lower)} and {spell(evidence.upper)}"
             return f"integral over {evidence.leaves:,} boxes: {bounds}"

@@ -25,6 +25,10 @@ class Deadline:
         """Tell whether the time is over."""
         return self.at is not None and time.monotonic() > self.at
 
+    def left(self) -> float | None:
+        """The seconds that are left, or None."""
+        return None if self.at is None else self.at - time.monotonic()
+
     def check(self) -> None:
         """Raise OutOfTime if the time is over."""
         if self.passed():

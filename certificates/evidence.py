@@ -1,5 +1,5 @@
-"""Evidence: why a claim is true (a paving, an integral, layers, regions) or false (a counterexample, an integral, a
-breach)."""
+"""Evidence: why a claim is true (a paving, enlarged regions or both, an integral, layers, regions) or false (a
+counterexample, an integral, a breach)."""
 
 from __future__ import annotations
 
@@ -165,6 +165,82 @@ class Regions:
 
 
 @dataclass(frozen=True)
+class TokenProof:
+    """Why a token is near the target where it counts: rivals that bound its enlarged region, the bounding box with
+    multipliers for its faces, and a split tree of that box; without a tree the box is empty, and so is the region.
+    """
+
+    rivals: tuple[int, ...]
+    box: tuple[tuple[Fraction, Fraction], ...]
+    faces: tuple[Multipliers, ...]
+    tree: str | None
+
+    def to_json(self) -> dict[str, object]:
+        """The token's part of the evidence."""
+        return {
+            "rivals": list(self.rivals),
+            "box": [[format_exact(lo), format_exact(hi)] for lo, hi in self.box],
+            "faces": [_spelled(face) for face in self.faces],
+            "tree": self.tree,
+        }
+
+
+@dataclass(frozen=True)
+class Enlarged:
+    """A proof of a bound in the sup norm by regions enlarged by kappa, for each token of each output column: there the
+    target is within delta of its value.
+    """
+
+    kind: ClassVar[str] = "enlarged"
+
+    bound: Fraction
+    kappa: Fraction
+    delta: Fraction
+    precision: int
+    columns: tuple[tuple[TokenProof, ...], ...] = field(repr=False)
+
+    @property
+    def regions(self) -> int:
+        """The number of regions that are not shown to be empty."""
+        return sum(proof.tree is not None for column in self.columns for proof in column)
+
+    @property
+    def leaves(self) -> int:
+        """The number of boxes to be proved, all regions together."""
+        return _marked([proof.tree or "" for column in self.columns for proof in column], ".")
+
+    def to_json(self) -> dict[str, object]:
+        """The `evidence` object of a certificate."""
+        numbers = {name: format_exact(getattr(self, name)) for name in ("bound", "kappa", "delta")}
+        columns = [[proof.to_json() for proof in column] for column in self.columns]
+        return {"kind": self.kind, **numbers, "precision": self.precision, "columns": columns}
+
+
+@dataclass(frozen=True)
+class Both:
+    """Two proofs of one claim, of which each is enough."""
+
+    kind: ClassVar[str] = "both"
+
+    paving: Paving
+    enlarged: Enlarged
+
+    @property
+    def bound(self) -> Fraction:
+        """The smaller of the two bounds."""
+        return min(self.paving.bound, self.enlarged.bound)
+
+    @property
+    def leaves(self) -> int:
+        """The number of boxes of both."""
+        return self.paving.leaves + self.enlarged.leaves
+
+    def to_json(self) -> dict[str, object]:
+        """The `evidence` object of a certificate."""
+        return {"kind": self.kind, "paving": self.paving.to_json(), "enlarged": self.enlarged.to_json()}
+
+
+@dataclass(frozen=True)
 class Breach:
     """A point of the domain at which a declared partition fails.
 
@@ -186,7 +262,7 @@ class Breach:
         return {"kind": self.kind, **where, "point": point, "tokens": list(self.tokens)}
 
 
-Evidence = Paving | Counterexample | Integral | Layers | Regions | Breach
+Evidence = Paving | Enlarged | Both | Counterexample | Integral | Layers | Regions | Breach
 
 
 def evidence_from_json(value: Any) -> Evidence | None:
@@ -215,6 +291,23 @@ def evidence_from_json(value: Any) -> Evidence | None:
             len(value) == 4 and _are_strings(point) and not _is_bool(r, j, p)
         ):
             return Counterexample(tuple(parse_exact(x) for x in point), (r, j), p)
+        case {
+            "kind": "enlarged",
+            "bound": str(bound),
+            "kappa": str(kappa),
+            "delta": str(delta),
+            "precision": int(p),
+            "columns": list(columns),
+        } if len(value) == 6 and not _is_bool(p) and all(isinstance(column, list) for column in columns):
+            proofs = tuple(tuple(_token_from_json(proof) for proof in column) for column in columns)
+            return Enlarged(parse_exact(bound), parse_exact(kappa), parse_exact(delta), p, proofs)
+        case {"kind": "both", "paving": {"kind": "paving"} as first, "enlarged": {"kind": "enlarged"} as second} if (
+            len(value) == 3
+        ):
+            paving, enlarged = evidence_from_json(first), evidence_from_json(second)
+            assert isinstance(paving, Paving)
+            assert isinstance(enlarged, Enlarged)
+            return Both(paving, enlarged)
         case {"kind": "regions", "columns": list(columns)} if len(value) == 2:
             return Regions(tuple(_column_from_json(column) for column in columns))
         case {
@@ -250,6 +343,15 @@ def _region_from_json(value: Any) -> RegionProof:
                 None if volume is None else parse_exact(volume),
             )
     raise InvalidCertificate("a region of the evidence has the keys box, faces, beaten and volume")
+
+
+def _token_from_json(value: Any) -> TokenProof:
+    match value:
+        case {"rivals": list(rivals), "box": list(box), "faces": list(faces), "tree": str() | None as tree} if len(
+            value
+        ) == 4 and all(type(k) is int for k in rivals):
+            return TokenProof(tuple(rivals), tuple(map(_side, box)), tuple(map(_multipliers, faces)), tree)
+    raise InvalidCertificate("the proof of a token has the keys rivals, box, faces and tree")
 
 
 def _side(value: Any) -> tuple[Fraction, Fraction]:

@@ -69,6 +69,13 @@ GATE = 4
 MARGINS = (0.002, 0.01, 0.03, 0.08, 0.2, 0.4)
 """Parts of the tolerance that successive grids leave to the proof."""
 
+SHARPEST = Fraction(64)
+"""Multiple of the a-priori inverse temperature for sharp heads, so nearly piecewise constant that the target may be
+compared with the value of each token on its own cell, enlarged a little."""
+
+SHARP_MARGINS = (0.06, 0.12, 0.25, 0.45)
+"""Parts of the tolerance that successive sharp grids leave to the proof."""
+
 
 @dataclass(frozen=True)
 class Apriori:
@@ -274,10 +281,12 @@ def uniform_candidates(
     *,
     precision: int,
     apriori_only: bool,
+    sharp: bool = False,
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
-    """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for.
+    """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for, which comes
+    last otherwise. With `sharp` all others are sharp heads.
 
     Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; TooLarge when the head
     does not fit into memory; OutOfTime.
@@ -287,7 +296,8 @@ def uniform_candidates(
     if apriori_only:
         gate, grids = theory.gate, iter([(theory.counts, theory.betas)])
     else:
-        gate, grids = GATE * theory.gate, _coarse_grids(target, box, tolerance, theory, deadline, conditions)
+        gate = GATE * theory.gate
+        grids = _coarse_grids(target, box, tolerance, theory, deadline, conditions, sharp=sharp)
     for counts, betas in grids:
         head = uniform_head(
             target,
@@ -319,14 +329,16 @@ def _coarse_grids(
     theory: Apriori,
     deadline: Deadline,
     conditions: Sequence[Condition],
+    *,
+    sharp: bool,
 ) -> Iterator[Grid]:
     """Grids whose sampled error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
     slopes = sampled_slopes(target, box)
     last: Grid | None = None
-    for margin in MARGINS:
+    for margin in SHARP_MARGINS if sharp else MARGINS:
         goal = float(tolerance) * (1 - margin)
         best: Grid | None = None
-        for sharpness in SHARPNESSES:
+        for sharpness in (SHARPEST,) if sharp else SHARPNESSES:
             search = GridSearch(
                 box,
                 goal,

@@ -40,8 +40,8 @@ FOLDER = Path(__file__).parent
 # Good certificates
 
 
-def with_evidence(statement: Statement) -> Json:
-    outcome = verify(statement)
+def with_evidence(statement: Statement, proof: str = "paving") -> Json:
+    outcome = verify(statement, proof=proof)
     assert outcome.evidence is not None, outcome
     return json_of(statement, outcome.evidence)
 
@@ -210,6 +210,30 @@ def without_a_facet(obligation: str) -> Json:
     return {**document, "evidence": evidence}
 
 
+def enlarged_line() -> Json:
+    return with_evidence(grid_statement("x**2", "[0,1]", [4], 2000, "0.3"), "regions")
+
+
+def enlarged_plane() -> Json:
+    """A region that is a diamond, whose box is cut by its rivals, on a disc."""
+    keys = [[0, 200, 200, -200, -200], [0, 200, -200, 200, -200]]
+    values = [["0", *["0.5"] * 4]]
+    head = ("max(0, abs(x0) + abs(x1) - 1)", "[-1,1]^2", keys, [0, *[-200] * 4], values)
+    return with_evidence(statement_of(*head, "0.6", None, ["x0**2 + x1**2 <= 9/5"]), "regions")
+
+
+def enlarged_columns() -> Json:
+    """Two output columns, each with tokens of its own: the regions of the others are empty."""
+    keys, biases, values = [[0, 400, 0, 400]], [100, -100, -100, -300], [["0.25", "0.75", 1, 1]]
+    head = {"keys": keys, "biases": biases, "values": values, "columns": (0, 1), "factors": [1, 1, -1, -1]}
+    document = with_evidence(statement_in_full("[[x, x + 3/4]]", "[0,1]", "1.1", (1, 1), **head), "regions")
+    return document
+
+
+def both_proofs() -> Json:
+    return with_evidence(grid_statement("abs(x - 1/3)", "[0,1]", [4], 2000, "0.2"), "both")
+
+
 GOOD: dict[str, Callable[[], Json]] = {
     "line": line,
     "plane": plane,
@@ -235,6 +259,10 @@ GOOD: dict[str, Callable[[], Json]] = {
     "partition-grid": partition_grid,
     "partition-sites": partition_sites,
     "partition-line": partition_line,
+    "enlarged-line": enlarged_line,
+    "enlarged-plane": enlarged_plane,
+    "enlarged-columns": enlarged_columns,
+    "both-proofs": both_proofs,
     "refuted-argmax": partial(without_a_facet, "argmax"),
     "refuted-cover": partial(without_a_facet, "cover"),
     "refuted-disjoint": partial(without_a_facet, "disjoint"),
@@ -404,7 +432,10 @@ def rejected() -> Cases:
         "variable-of-the-other-kind": (altered(cross(), (("statement", "target"), "K[0,0] + X[0,0]")), "target"),
         "bound-for-one-entry-only": (altered(flat, (("statement", "target"), "[x0*x1, abs(x0-x1) + 1]")), "leaf"),
     }
-    return {f"{name}.json": case for name, case in {**cases, **wrong_orders(), **wrong_regions()}.items()}
+    return {
+        f"{name}.json": case
+        for name, case in {**cases, **wrong_orders(), **wrong_regions(), **wrongly_enlarged()}.items()
+    }
 
 
 def wrong_regions() -> dict[str, tuple[bytes, str]]:
@@ -435,6 +466,54 @@ def wrong_regions() -> dict[str, tuple[bytes, str]]:
         "breach-outside": (altered(breach, (("evidence", "point"), ["1.2"])), "point"),
         "breach-of-no-obligation": (altered(breach, (("evidence", "obligation"), "volume")), "unsupported"),
         "breach-of-no-column": (altered(breach, (("evidence", "column"), 1)), "limit"),
+    }
+
+
+def wrongly_enlarged() -> Cases:
+    """Proofs by enlarged regions of which a part fails."""
+    flat, cut, two, both = enlarged_line(), enlarged_plane(), enlarged_columns(), both_proofs()
+    proofs: Place = ("evidence", "columns", 0)
+    evidence = flat["evidence"]
+    column, (pair, *others) = evidence["columns"][0], cut["evidence"]["columns"][0]
+    empty = next(i for i, proof in enumerate(two["evidence"]["columns"][0]) if proof["tree"] is None)
+    diamond = {**pair, "rivals": pair["rivals"][1:]}
+
+    def number(name: str, text: str) -> bytes:
+        return altered(flat, (("evidence", name), text))
+
+    def first(name: str, value: Any) -> bytes:
+        return altered(flat, ((*proofs, 0, name), value))
+
+    return {
+        "enlarged-by-nothing": (number("kappa", "0"), "claim"),
+        "enlarged-by-more": (number("kappa", "40"), "region"),
+        "enlarged-by-less": (number("kappa", "3"), "leaf"),  # the others weigh too much
+        "enlarged-with-less-room": (number("delta", "0.2"), "leaf"),
+        "enlarged-with-all-the-room": (number("delta", "0.3"), "leaf"),
+        "enlarged-for-a-larger-bound": (number("bound", "0.31"), "claim"),
+        "enlarged-for-another-claim": (altered(flat, ((*CLAIM, "norm"), "2")), "unsupported"),
+        "enlarged-for-another-target": (altered(flat, (("statement", "target"), "x**2 + 1/9")), "leaf"),
+        "enlarged-in-too-few-columns": (altered(two, (("evidence", "columns"), evidence["columns"])), "malformed"),
+        "enlarged-without-a-token": (altered(flat, (proofs, column[1:])), "malformed"),
+        "enlarged-in-another-order": (altered(flat, (proofs, column[::-1])), "region"),
+        "enlarged-box-too-small": (first("box", [["0", "0.25"]]), "region"),
+        "enlarged-without-multipliers": (first("faces", [[], []]), "region"),
+        "enlarged-with-a-negative-multiplier": (first("faces", [[[1, "-1"]], column[0]["faces"][1]]), "region"),
+        "enlarged-without-rivals": (first("rivals", []), "region"),
+        "enlarged-rival-of-no-token": (first("rivals", [4]), "limit"),
+        "enlarged-without-a-tree": (first("tree", None), "region"),
+        "enlarged-tree-cut": (first("tree", "0."), "tree"),
+        "enlarged-outside-without-conditions": (first("tree", "-"), "leaf"),
+        "enlarged-by-an-expansion": (first("tree", "A"), "tree"),
+        "enlarged-rival-missing": (altered(cut, ((*proofs, 0), diamond)), "leaf"),
+        "enlarged-leaves-outside": (altered(cut, ((*proofs, 1, "tree"), "-")), "leaf"),
+        "enlarged-tree-of-another": (altered(cut, ((*proofs, 0, "tree"), others[0]["tree"])), "leaf"),
+        "enlarged-empty-by-word": (altered(two, ((*proofs, empty, "faces", 0), [])), "region"),
+        "enlarged-empty-in-a-box": (altered(two, ((*proofs, empty, "box"), [["0", "1"]])), "region"),
+        "both-with-a-wrong-paving": (altered(both, (("evidence", "paving", "trees"), ["."])), "leaf"),
+        "both-with-wrong-regions": (altered(both, (("evidence", "enlarged", "delta"), "0.01")), "leaf"),
+        "both-of-one-kind": (altered(both, (("evidence", "enlarged"), both["evidence"]["paving"])), "unsupported"),
+        "both-of-both": (altered(both, (("evidence", "paving"), both["evidence"])), "unsupported"),
     }
 
 
@@ -499,6 +578,7 @@ def malformed() -> Cases:
     text = sealed(good)
     wrong = refuted_line()
     compressed = gzip.compress(text, mtime=0)
+    regions, two, proof = enlarged_line(), both_proofs(), ("evidence", "columns", 0, 0)
     key = b'"evidence":'
 
     def put(*changes: tuple[Place, Any]) -> bytes:
@@ -569,6 +649,15 @@ def malformed() -> Cases:
         "point-not-finite": (altered(wrong, (("evidence", "point"), ["nan"])), "malformed"),
         "entry-negative": (altered(wrong, (("evidence", "entry"), [-1, 0])), "malformed"),
         "entry-true": (altered(wrong, (("evidence", "entry"), [False, False])), "malformed"),
+        "enlarged-kappa-a-number": (altered(regions, (("evidence", "kappa"), 10)), "malformed"),
+        "enlarged-delta-infinite": (altered(regions, (("evidence", "delta"), "inf")), "malformed"),
+        "enlarged-with-silence": (altered(regions, (("evidence", "silence"), 40)), "malformed"),
+        "enlarged-rival-true": (altered(regions, ((*proof, "rivals"), [True])), "malformed"),
+        "enlarged-box-of-one-end": (altered(regions, ((*proof, "box"), [["0"]])), "malformed"),
+        "enlarged-faces-missing": (altered(regions, ((*proof, "faces"), [])), "malformed"),
+        "enlarged-multiplier-alone": (altered(regions, ((*proof, "faces", 1), [[1]])), "malformed"),
+        "enlarged-tree-a-list": (altered(regions, ((*proof, "tree"), ["."])), "malformed"),
+        "both-without-regions": (altered(two, (("evidence",), {"kind": "both", "paving": {}})), "malformed"),
     }
     result = {f"{name}.json": case for name, case in cases.items()}
     return result | {

@@ -43,13 +43,17 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Cells:
-    """The scores of an output column: `scores[i]` are the integer slopes and the constant of token i, times `unit`."""
+    """The scores of an output column: `scores[i]` are the integer slopes and the constant of token i, times `unit`.
+
+    Regions may be enlarged: their tokens get a `bonus` on every lead, times `unit` too.
+    """
 
     box: Box
     scores: tuple[tuple[int, ...], ...]
     unit: int
     rough: FloatArray = field(repr=False)  # (tokens, m + 1), the scores divided by the largest number among them
     slack: float = 0.0
+    bonus: int = 0
 
     @property
     def tokens(self) -> int:
@@ -57,8 +61,9 @@ class Cells:
         return len(self.scores)
 
     def lead(self, i: int, k: int) -> Affine:
-        """s_i - s_k."""
-        return minus(self.scores[i], self.scores[k])
+        """s_i - s_k, and the bonus."""
+        lead = minus(self.scores[i], self.scores[k])
+        return (*lead[:-1], lead[-1] + self.bonus) if self.bonus else lead
 
     def leads(self, i: int, others: Iterable[int]) -> dict[int, Affine]:
         """s_i - s_k for several tokens."""

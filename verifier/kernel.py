@@ -9,7 +9,7 @@ Nothing in the file is trusted. Every decision is made on integers: exact ration
 integers in units of 2^-P ("P fractional bits"). Read from the top: limits and errors; integers and intervals;
 elementary functions; interval arithmetic; exact numbers; expressions; Taylor models; the certificate; the reduction of
 the attention to scores and values; the walk down a split tree; the paving, integral and layers proofs; the partition;
-the counterexample; the door.
+the proof by enlarged regions; the counterexample; the door.
 """
 
 import gzip
@@ -73,7 +73,7 @@ class Rejected(Exception):
     tree       not a split tree                              leaf         a leaf, or the sum of all, is not proved
     undefined  the target is not proved to be defined        point        not a counterexample
     evidence   there is none, or it leaves the claim open    limit        more than the limits allow
-    region     an obligation of a partition is not proved: argmax, cover, disjoint, radius or volume
+    region     not proved of a partition: argmax, cover, disjoint, radius or volume; or of an enlarged region its box
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -91,7 +91,9 @@ class Finding:
     statement_sha256: str
     claim: str  # one readable line
     bound: str | None  # the bound that was proved (of an indicator, the measure), or the tolerance that is exceeded
-    obligations: int  # inequalities checked: for each leaf two for each entry of its column, or one of an indicator
+    obligations: (
+        int  # inequalities checked: for a leaf two an entry of its column, or one of an indicator; faces of boxes
+    )
     leaves: int  # of a partition, the regions
     tokens: int
     point: tuple[str, ...] | None = None
@@ -1334,7 +1336,7 @@ class Walk:
     def __init__(self, head: Head, j: int, P: int, silence: int) -> None:
         """Round scores and values to P fractional bits, each to the safe side."""
         self.head, self.j, self.P, self.silence = head, j, P, silence
-        self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in head.box]
+        self.enter(head.box)
         scores = head.scores(j)
         biases, moved = rounded(scores.pop(ONE), head.tokens, P)
         self.slack = moved << P + 1
@@ -1351,6 +1353,11 @@ class Walk:
         self.spans = [(min(values), max(values) + moved) for values, moved in self.values]
         self.conditions = [Evaluator(condition, P, head.limits) for condition in head.conditions]
         self.sums: list[int | Fraction] = []  # what the leaves add up to, for a box of volume 1
+
+    def enter(self, sides: list[Side]) -> None:
+        """Take a box for the root."""
+        self.sides, P = sides, self.P
+        self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in sides]
 
     def check(self, tree: str) -> int:
         """Walk the tree in preorder, prove every leaf, and return their number."""
@@ -1389,7 +1396,7 @@ class Walk:
         require(0 <= axis < len(box), "tree", f"column {self.j}: character {at}, {printable(mark)}, is no axis")
         lo, hi, index, level = box[axis]
         require(level < self.head.limits.depth, "limit", f"column {self.j}: character {at}: an axis is split too often")
-        start, stop = self.head.box[axis]
+        start, stop = self.sides[axis]
         low, high = enclose(start + (stop - start) * Fraction(2 * index + 1, 2 << level), self.P)
         lower, upper = box.copy(), box.copy()
         lower[axis], upper[axis] = (lo, high, 2 * index, level + 1), (low, hi, 2 * index + 1, level + 1)
@@ -1830,15 +1837,23 @@ def volume(rows: Iterable[tuple[list[int], Fraction]]) -> Fraction:
 
 
 class Cells:
-    """The declared regions of one output column; `scores` are those of all tokens, times the integer `unit`."""
+    """The declared regions of one output column; `scores` are those of all tokens, times the integer `unit`.
 
-    def __init__(self, head: Head, j: int, declared: list[Region], reader: Reader) -> None:
-        """Put the scores on one denominator."""
+    Regions may be enlarged by kappa: a token then has to score at least as high as each neighbour less kappa.
+    """
+
+    def __init__(
+        self, head: Head, j: int, declared: list[Region], reader: Reader, kappa: Fraction = Fraction(0)
+    ) -> None:
+        """Put the scores and kappa on one denominator."""
         self.head, self.reader, self.m, self.where = head, reader, len(head.box), f"column {j}"
         self.regions = {region.token: region for region in declared}
         forms = head.scores(j)
-        rows = [forms[k] for k in [*range(self.m), ONE]]
-        self.unit = self.denominator(number for row in rows for number in (row if isinstance(row, list) else [row]))
+        rows = [forms.get(k, Fraction(0)) for k in [*range(self.m), ONE]]  # none for a fixed entry
+        self.unit = self.denominator(
+            number for row in [*rows, kappa] for number in (row if isinstance(row, list) else [row])
+        )
+        self.kappa = int(kappa * self.unit)
         reader.spend(head.tokens * (self.m + 1) * (64 + self.unit.bit_length()))
         self.scores = [[int(entry(row, i) * self.unit) for row in rows] for i in range(head.tokens)]
         work = len(declared) * head.tokens + sum((len(r.neighbours) + 2 * self.m) ** self.m for r in declared)
@@ -1854,16 +1869,16 @@ class Cells:
         return unit
 
     def lead(self, i: int, k: int, q: int) -> Affine:
-        """Return s_i - s_k times unit q."""
+        """Return s_i - s_k + kappa times unit q."""
         *slopes, c = map(sub, self.scores[i], self.scores[k])
-        return [*slopes, c * q]
+        return [*slopes, (c + self.kappa) * q]
 
     def prove(
         self, goal: Affine, pairs: Any, known: Iterable[int], i: int, q: int, box: Ends, where: str, duty: str
     ) -> Fraction:
-        """Prove goal - sum of weight (s_i - s_k) >= 0 on a box, for known tokens k; return the sum of the weights.
+        """Prove goal - sum of weight (s_i - s_k + kappa) >= 0 on a box, k known tokens; return the sum of the weights.
 
-        So goal >= 0 wherever in the box s_i is at least every s_k.
+        So goal >= 0 wherever in the box s_i is at least every s_k - kappa.
         """
         terms = []
         for n, pair in enumerate(typed(pairs, list, where)):
@@ -1880,18 +1895,29 @@ class Cells:
         require(least >= 0, "region", f"{where}: {duty}")
         return sum((weight for weight, _ in terms), Fraction(0))
 
+    def bounding_box(
+        self, i: int, known: Iterable[int], box: Any, faces: Any, where: str
+    ) -> tuple[list[Side], int, Ends, Ends]:
+        """Prove that a box holds the region of token i among known ones; return its sides, and with a common
+        denominator q its ends and those of the domain.
+        """
+        numbers, m = self.reader.number, self.m
+        pairs = [items_of(side, 2, where) for side in items_of(box, m, where)]
+        sides = [(numbers(lo, f"{where}.box"), numbers(hi, f"{where}.box")) for lo, hi in pairs]
+        q = self.denominator(end for side in [*sides, *self.head.box] for end in side)
+        ends, domain = [[(int(lo * q), int(hi * q)) for lo, hi in part] for part in (sides, self.head.box)]
+        for n, terms in enumerate(items_of(faces, 2 * m, f"{where}.faces")):
+            k, sign, goal = n // 2, 1 - n % 2 * 2, [0] * (m + 1)
+            goal[k], goal[m] = sign * self.unit, -sign * self.unit * ends[k][n % 2]
+            duty = f"radius: the region of token {i} may reach beyond its bounding box"
+            self.prove(goal, terms, known, i, q, domain, f"{where}.faces[{n}]", duty)
+        return sides, q, ends, domain
+
     def check_region(self, region: Region, value: Any, where: str) -> tuple[Fraction, int]:
         """Prove that no token wins inside a region, which lies in its ball; return its volume and the inequalities."""
         i, m, known, numbers = region.token, self.m, set(region.neighbours), self.reader.number
         box, faces, beaten, size = fields_of(value, where, "box", "faces", "beaten", "volume")
-        sides = [[numbers(end, f"{where}.box") for end in items_of(side, 2, where)] for side in items_of(box, m, where)]
-        q = self.denominator(end for side in [*sides, *self.head.box] for end in side)
-        ends, domain = [[(int(lo * q), int(hi * q)) for lo, hi in part] for part in (sides, self.head.box)]
-        for n, pairs in enumerate(items_of(faces, 2 * m, f"{where}.faces")):
-            k, sign, goal = n // 2, 1 - n % 2 * 2, [0] * (m + 1)
-            goal[k], goal[m] = sign * self.unit, -sign * self.unit * ends[k][n % 2]
-            duty = f"radius: the region of token {i} may reach beyond its bounding box"
-            self.prove(goal, pairs, known, i, q, domain, f"{where}.faces[{n}]", duty)
+        sides, q, ends, domain = self.bounding_box(i, known, box, faces, where)
         for n, pair in enumerate(typed(beaten, list, f"{where}.beaten")):
             token, pairs = items_of(pair, 2, f"{where}.beaten[{n}]")
             k = count_of(token, f"{where}.beaten[{n}]", 0, self.head.tokens - 1)
@@ -1979,6 +2005,48 @@ class Cells:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# The proof by enlarged regions
+
+
+class Enlarged(Expansion):
+    """Proves for each token of an output column, wherever it scores at least the best score less kappa, that |target -
+    v_i| <= delta: on a bounding box of that region, whose split tree leaves out where a rival is better by kappa.
+    """
+
+    def __init__(
+        self, head: Head, target: Target, j: int, kappa: Fraction, delta: Fraction, P: int, reader: Reader
+    ) -> None:
+        """Round delta down, and kappa up: tokens are silent where they score that much less than another."""
+        super().__init__(head, target, j, P, 0)
+        self.silent += enclose(kappa, 2 * P + 1)[1]
+        self.delta, self.column, self.nodes = enclose(delta, P)[0], self.all, 0
+        self.cells = Cells(head, j, [], reader, kappa)
+
+    def check_token(self, i: int, value: Any, where: str) -> int:
+        """Prove it for a token; return the number of leaves, 0 for a region that its bounding box shows to be empty."""
+        rivals, box, faces, tree = fields_of(value, where, "rivals", "box", "faces", "tree")
+        known = [count_of(k, where, 0, self.head.tokens - 1) for k in typed(rivals, list, where)]
+        self.enter(self.cells.bounding_box(i, set(known), box, faces, where)[0])
+        if tree is None:
+            require(any(lo > hi for lo, hi in self.sides), "region", f"{where}: no tree, and the box is not empty")
+            return 0
+        self.token, self.all = i, [[numbers[k] for k in (i, *known)] for numbers in self.column]
+        self.nodes += len(typed(tree, str, where))
+        require(self.nodes <= self.head.limits.nodes, "limit", f"{where}: too many nodes of trees")
+        return self.check(tree)
+
+    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+        """Prove |target - v_i| <= delta on a box for all entries of the column, unless token i is silent there."""
+        if tokens[0][0] != self.token:
+            return
+        enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
+        for row, ((low, high), (values, moved)) in enumerate(zip(enclosures, self.values, strict=True)):
+            value = values[self.token]  # v_i lies in [value, value + moved]
+            near = max(high - value, value + moved - low) <= self.delta
+            require(near, "leaf", f"row {row}: the target may miss the value of token {self.token} by more than delta")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The counterexample
 
 
@@ -2026,12 +2094,40 @@ def walked(make: Callable[[int], Walk], trees: list[str]) -> tuple[int, list[lis
     return leaves, sums
 
 
-def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> tuple[str, int]:
-    """Check the proof; return the bound that it proves and the number of leaves."""
+Proof = tuple[Fraction, str, int, int]  # the bound that it proves, as it is spelled too; leaves and inequalities
+
+
+def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+    """Check the proof and describe it."""
     (claimed,), P, silence, trees = walks_of(head, evidence, reader, "bound")
     bound = reader.number(claimed, "evidence.bound")
     require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
-    return claimed, walked(lambda j: Paving(head, target, j, bound, P, silence), trees)[0]
+    leaves = walked(lambda j: Paving(head, target, j, bound, P, silence), trees)[0]
+    return bound, claimed, leaves, 2 * leaves * len(head.values)
+
+
+def check_enlarged(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+    """Check the proof and describe it.
+
+    Let b be the best token at a point. Any token i has |target - v_i| <= delta there, as b has, or else scores at most
+    s_b - kappa: it weighs at most e^-kappa, and |target - v_i| <= delta + |v_b - v_i|. At most N - 1 tokens do.
+    """
+    names = ("bound", "kappa", "delta", "precision", "columns")
+    _, claimed, *numbers, bits, columns = fields_of(evidence, "evidence", "kind", *names)
+    bound, kappa, delta = [reader.number(x, "evidence.bound, kappa or delta") for x in (claimed, *numbers)]
+    require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
+    require(kappa > 0, "claim", "evidence.kappa: not positive")
+    P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
+    leak = (head.tokens - 1) * point("exp", enclose(-kappa, P)[1], P)[1]
+    leaves = 0
+    for j, proofs in enumerate(items_of(columns, len(head.selected), "evidence.columns")):
+        walk = Enlarged(head, target, j, kappa, delta, P, reader)
+        worst = delta + max(Fraction(leak * (high - low), 1 << 2 * P) for low, high in walk.spans)
+        require(worst <= bound, "leaf", f"column {j}: delta and the weight of tokens below kappa exceed the bound")
+        for i, proof in enumerate(items_of(proofs, head.tokens, f"evidence.columns[{j}]")):
+            leaves += walk.check_token(i, proof, f"evidence.columns[{j}][{i}]")
+    require(leaves > 0, "tree", "no leaf was checked")
+    return bound, claimed, leaves, 2 * leaves * len(head.values) + 2 * len(head.box) * head.tokens * len(columns)
 
 
 def check_integral(
@@ -2177,16 +2273,26 @@ def check_document(document: Any, limits: Limits) -> Finding:
     require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
     norm = "" if uniform else f"_{printable(written[0])}"
     summary = f"|{printable(text)} - T|{norm} <= {printable(written[1])} on {printable(sides, 400)}"
-    kind = kind_of(evidence, "evidence", "kind", *(("paving", "counterexample") if uniform else ("integral",)))
+    if not uniform:
+        kind_of(evidence, "evidence", "kind", "integral")
+        lower, bound, holds, leaves = check_integral(head, target, evidence, p, tolerance, reader)
+        verdict, bound = ("proved", bound) if holds else ("refuted", written[1])
+        return Finding(verdict, digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens, lower=lower)
+    checks = {"paving": check_paving, "enlarged": check_enlarged}
+    kind = kind_of(evidence, "evidence", "kind", *checks, "both", "counterexample")
     if kind == "counterexample":
         place, at = check_counterexample(head, target, evidence, tolerance, reader)
         return Finding("refuted", digest, summary, written[1], 1, 0, head.tokens, place, at)
-    if kind == "paving":
-        (bound, leaves), lower, holds = check_paving(head, target, evidence, tolerance, reader), None, True
-    else:
-        lower, bound, holds, leaves = check_integral(head, target, evidence, p, tolerance, reader)
-    verdict, bound = ("proved", bound) if holds else ("refuted", written[1])
-    return Finding(verdict, digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens, lower=lower)
+    parts = {kind: evidence}
+    if kind == "both":
+        _, *both = fields_of(evidence, "evidence", "kind", *checks)
+        parts = dict(zip(checks, both, strict=True))
+    found = []
+    for name, part in parts.items():
+        kind_of(part, f"evidence.{name}", "kind", name)
+        found.append(checks[name](head, target, part, tolerance, reader))
+    leaves, checked = [sum(counts) for counts in zip(*(proof[2:] for proof in found), strict=True)]
+    return Finding("proved", digest, summary, min(found)[1], checked, leaves, head.tokens)
 
 
 def check_bytes(data: bytes, limits: Limits = Limits()) -> Finding:

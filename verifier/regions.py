@@ -27,12 +27,10 @@ from attncert.verifier.boxes import Progress
 from attncert.verifier.cells import Bounds, Cells, Point, cells_of
 from attncert.verifier.farkas import Affine, Sides, least, minimise, multipliers, rounded, value_at
 from attncert.verifier.kernel import volume
+from attncert.verifier.lattice import guesses
 from attncert.verifier.outcome import Outcome, Verdict
 from attncert.verifier.reduction import reduce_head
 from attncert.verifier.solver import Answer, Solver
-
-LATTICE = 1 << 22
-"""Lattice points times tokens that are looked at to guess which regions meet."""
 
 RADIUS_BITS = 40
 """Bits of the radius of a computed region."""
@@ -136,7 +134,7 @@ class _Column:
             self.solver.polytope(rows, bounds.box)
         for k in suspects:
             self.deadline.check()
-            answer = self.solver.ask([cells.lead(k, i)], _left(self.deadline))
+            answer = self.solver.ask([cells.lead(k, i)], self.deadline.left())
             if answer is None:
                 raise _Unknown(f"column {self.number}: Z3 did not decide whether token {k} wins in region {i}")
             if answer.point is not None:
@@ -180,7 +178,7 @@ class _Column:
             if found is None:
                 raise self.breach("cover", point)
             self.solver.polytope({}, self.cells.box.sides)
-            answer = self.solver.ask([self.cells.lead(e, k) for k in found], _left(self.deadline))
+            answer = self.solver.ask([self.cells.lead(e, k) for k in found], self.deadline.left())
             if answer is None or answer.point is not None:
                 raise _Unknown(f"column {self.number}: Z3 did not confirm that token {e} never wins")
             proofs.append((e, _sorted(found)))
@@ -201,7 +199,7 @@ class _Column:
                 rows.append((*(int(a == n) for a in range(self.cells.box.dimension)), -lo))
                 rows.append((*(-int(a == n) for a in range(self.cells.box.dimension)), hi))
             self.solver.polytope({}, self.cells.box.sides)
-            answer = self.solver.ask(rows, _left(self.deadline))
+            answer = self.solver.ask(rows, self.deadline.left())
             if answer is not None and answer.point is not None:
                 raise self.breach("disjoint", answer.point, k, i)
             raise _Unknown(f"column {self.number}: tokens {k} and {i} have equal scores")
@@ -266,7 +264,7 @@ class _Finder:
 
     def __init__(self, cells: Cells, solver: Solver, deadline: Deadline) -> None:
         self.cells, self.solver, self.deadline = cells, solver, deadline
-        self.guesses = self._guesses()
+        self.guesses, self.points = guesses(cells)
         self.owners = np.array(self._owners())
 
     def regions(self) -> tuple[Region, ...]:
@@ -345,33 +343,10 @@ class _Finder:
 
     def _ask(self, rows: Sequence[Affine]) -> Answer:
         self.deadline.check()
-        answer = self.solver.ask(rows, _left(self.deadline))
+        answer = self.solver.ask(rows, self.deadline.left())
         if answer is None:
             raise OutOfTime
         return answer
-
-    def _guesses(self) -> dict[int, set[int]]:
-        """Which regions meet on a lattice of points, in float64: a good start, and no more."""
-        cells = self.cells
-        m = cells.box.dimension
-        each = max(2, min(4096, int((LATTICE / cells.tokens) ** (1 / m))))
-        axes = [np.linspace(float(lo), float(hi), each) for lo, hi in cells.box.sides]
-        points = np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")], axis=1)
-        step = max(1, LATTICE // cells.tokens)
-        parts = [
-            points[at : at + step] @ cells.rough[:, :-1].T + cells.rough[:, -1] for at in range(0, len(points), step)
-        ]
-        winners = np.concatenate([part.argmax(axis=1) for part in parts]).reshape((each,) * m)
-        tokens, places = np.unique(winners, return_index=True)
-        guesses: dict[int, set[int]] = {int(i): set() for i in tokens}
-        self.points = dict(zip(tokens.tolist(), points[places], strict=True))
-        for k in range(m):
-            low = winners.take(range(each - 1), axis=k).ravel()
-            high = winners.take(range(1, each), axis=k).ravel()
-            for a, b in np.unique(np.stack([low, high], axis=1)[low != high], axis=0).tolist():
-                guesses[a].add(b)
-                guesses[b].add(a)
-        return guesses
 
 
 # --- small things ----------------------------------------------------------------------------------------------------
@@ -394,7 +369,3 @@ def _root_up(square: Fraction) -> Fraction:
     shift = RADIUS_BITS - (square.numerator.bit_length() - square.denominator.bit_length()) // 2
     scaled = square * Fraction(4) ** shift
     return (math.isqrt(math.ceil(scaled)) + 1) / Fraction(2) ** shift
-
-
-def _left(deadline: Deadline) -> float | None:
-    return None if deadline.at is None else deadline.at - time.monotonic()

@@ -49,7 +49,7 @@ class Solver:
     def __init__(self, patience: float = PATIENCE) -> None:
         """Start no process yet."""
         if find_spec("z3") is None:
-            raise MissingSolver("claims about partitions need the package z3-solver: pip install z3-solver")
+            raise MissingSolver("claims and proofs about regions need the package z3-solver: pip install z3-solver")
         self.patience = patience
         self.queries = 0
         self._base: dict[str, Any] | None = None
@@ -78,13 +78,27 @@ class Solver:
 
     def ask(self, rows: Sequence[Affine], patience: float | None = None) -> Answer | None:
         """A point of the polytope at which all these rows are > 0, or the core that excludes one; None: not known."""
+        return self._answer({"ask": [_hexadecimal(row) for row in rows]}, patience)
+
+    def ask_any(self, rows: Sequence[Affine], patience: float | None = None) -> Answer | None:
+        """A point of the polytope at which one of these rows is > 0, or the core that excludes one; None: not known."""
+        return self._answer({"any": [_hexadecimal(row) for row in rows]}, patience)
+
+    def ask_about(self, functions: Mapping[str, object], patience: float) -> Answer | None:
+        """A point of the polytope, rounded, where a function is far from its value, or that there is none; None: not
+        known. The functions are spelled as in z3_child.py.
+        """
+        grace = 2 * patience + 0.5  # Z3 has its own limit, and is killed when it does not keep it
+        return self._answer({"far": functions, "timeout": int(patience * 1000)}, grace)
+
+    def _answer(self, request: Mapping[str, object], patience: float | None) -> Answer | None:
         self.queries += 1
         wait = self.patience if patience is None else max(0.001, min(self.patience, patience))
         if self._process is None:
             self._start()
             wait += PATIENCE
             self._send(self._base)
-        self._send({"ask": [_hexadecimal(row) for row in rows]})
+        self._send(request)
         try:
             line = self._answers.get(timeout=wait)
         except queue.Empty:

@@ -41,15 +41,16 @@ class Growth(NamedTuple):
 
 
 class SplitTree:
-    """A growing binary tree. Node 0 is the root; the children of a split node are numbered next to each other.
+    """A growing binary tree, or several. Node 0 is the root, of several trees the first nodes are; the children of a
+    split node are numbered next to each other.
 
     `steps` records how it grew; nothing in it is ever changed or removed.
     """
 
-    def __init__(self) -> None:
-        """Start with the root as a leaf."""
+    def __init__(self, roots: int = 1) -> None:
+        """Start with the roots as leaves."""
         self.steps: list[Growth] = []
-        self.size = 1
+        self.roots = self.size = roots
         self.nbytes = 0
 
     @classmethod
@@ -82,7 +83,19 @@ class SplitTree:
         return first + 2 * np.arange(len(nodes), dtype=np.int64)
 
     def preorder(self) -> str:
-        """The tree in preorder, one character a node: the axis of a split, or the mark of a leaf."""
+        """The tree in preorder, one character a node: the axis of a split, or the mark of a leaf; of several trees one
+        after the other.
+        """
+        return self._written()[0]
+
+    def preorders(self) -> list[str]:
+        """Each tree in preorder."""
+        text, sizes = self._written()
+        ends = np.cumsum(sizes).tolist()
+        return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def _written(self) -> tuple[str, npt.NDArray[np.int64]]:
+        """The text of all trees, and the number of nodes of each."""
         axis = np.full(self.size, LEAF, np.int8)
         child = np.zeros(self.size, np.int64)
         splits: list[npt.NDArray[np.int64]] = []
@@ -98,10 +111,11 @@ class SplitTree:
         for nodes in reversed(splits):
             size[nodes] += size[child[nodes]] + size[child[nodes] + 1]
         position = np.zeros(self.size, np.int64)
+        position[: self.roots] = np.cumsum(size[: self.roots]) - size[: self.roots]
         for nodes in splits:
             lower = child[nodes]
             position[lower] = position[nodes] + 1
             position[lower + 1] = position[nodes] + 1 + size[lower]
         text = np.empty(self.size, np.uint8)
         text[position] = _CODES[axis]
-        return text.tobytes().decode("ascii")
+        return text.tobytes().decode("ascii"), size[: self.roots]
