@@ -222,8 +222,9 @@ def certify(
     `"auto"` means, or `"spectral"`, which needs few tokens for smooth targets in the sup norm. max_value: a bound on
     the values of the tokens, for the latter. precision: bits of the weights; `"spectral"` takes more where the
     tolerance needs them. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the
-    coarsest grid that can be proved. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped
-    goes on with `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
+    coarsest grid that can be proved. proof: as for `verify`; with `"regions"` and `"both"` the uniform heads that are
+    tried are sharp ones. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped goes on with
+    `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """

@@ -38,3 +38,15 @@ def test_preorder_agrees_with_the_recursive_definition(choices):
 
 def test_the_root_alone_is_a_leaf():
     assert SplitTree().preorder() == "."
+
+
+@given(st.integers(1, 4), st.lists(st.tuples(st.integers(0, 50), st.integers(0, 3)), max_size=12))
+def test_several_trees_are_written_one_after_the_other(roots, choices):
+    tree, leaves, shape = SplitTree(roots), list(range(roots)), {}
+    for which, axis in choices:
+        node = leaves.pop(which % len(leaves))
+        (low,) = tree.split(np.array([node]), np.array([axis], np.int8)).tolist()
+        shape[node] = (axis, low, low + 1)
+        leaves += [low, low + 1]
+    assert tree.preorders() == [written(shape, root) for root in range(roots)]
+    assert tree.preorder() == "".join(tree.preorders())
