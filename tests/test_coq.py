@@ -262,6 +262,30 @@ def test_other_claims_are_refused() -> None:
         theorem(jump)
 
 
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Paving(Fraction(1, 2), 64, 40, ("0.",)),
+        Paving(Fraction(1, 2), 64, 40, ("",)),
+        Paving(Fraction(1, 2), 64, 40, ()),
+        Counterexample((Fraction(2),), (0, 0), 64),
+        Counterexample((Fraction(0), Fraction(0)), (0, 0), 64),
+        Counterexample((Fraction(0),), (0, 1), 64),
+    ],
+)
+def test_damaged_evidence_is_refused(evidence: Evidence) -> None:
+    with pytest.raises(InputError, match=r"split tree|counterexample"):
+        exported(line(), evidence)
+
+
+def test_small_tolerances_are_computed_with_more_bits() -> None:
+    assert "Long.proves_correct" not in exported(line(tolerance="1e-6"))
+    text = exported(line(tolerance="1e-11"))
+    assert "first [apply (Machine.proves" in text
+    assert "| apply (Long.proves" in text
+    assert "Machine.proves_correct" not in exported(line(tolerance="1e-14"))
+
+
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def run(*arguments: object) -> tuple[int, str, str]:
         code = main([str(argument) for argument in arguments])
@@ -399,7 +423,7 @@ def test_coq_rejects_files_that_say_one_thing_and_compute_another(coqc: str, com
     place = text.index("Definition score_0")
     rejected(coqc, compiled, text[:place] + text[place:].replace("* x +", "* x + 1 +", 1), "Proof. reflexivity")
     rejected(coqc, compiled, text.replace("R := (x ^ 2).", "R := (x ^ 3)."), "Proof. reflexivity")
-    rejected(coqc, compiled, text.replace("  0 <= x <= 1 ->", "  0 <= x <= 2 ->"), "- exact H0")
+    rejected(coqc, compiled, text.replace("  0 <= x <= 1 ->", "  0 <= x <= 2 ->"), "[vm_cast_no_check")
     rejected(coqc, compiled, text.replace("attention x) <= (1 / 5)", "attention x) <= (1 / 6)"), "apply (Machine")
 
 
