@@ -21,7 +21,7 @@ from importlib import resources
 from attncert.certificates.claim import SupError
 from attncert.certificates.condition import Condition
 from attncert.certificates.document import Document
-from attncert.certificates.errors import InputError
+from attncert.certificates.errors import InputError, InvalidCertificate
 from attncert.certificates.evidence import Counterexample, Paving
 from attncert.certificates.matrix import row_entry
 from attncert.certificates.statement import Statement
@@ -46,6 +46,12 @@ STEEP = 4
 
 GUARD_BITS = 32
 """Bits beyond those that the kernel needs, where double precision is not enough."""
+
+MAX_PRECISION = 100_000
+"""Most bits that the kernel needs, by the certificate format."""
+
+NEGLIGIBLE, TOLERABLE = Fraction(1, 2**12), Fraction(1, 2**4)
+"""Parts of the tolerance that rounding in double precision may cost: surely few enough, and perhaps."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,11 @@ def theorem(document: Document) -> str:
     rows, columns = statement.function.shape
     entries = [(r, j) for j in range(columns) for r in range(rows)]
     if isinstance(evidence, Counterexample):
+        if evidence.entry not in entries or evidence.point not in statement.domain:
+            raise InvalidCertificate("the counterexample is not a point of the domain and an entry of the target")
         entries = [evidence.entry]
+    elif len(evidence.trees) != columns:
+        raise InvalidCertificate("the evidence does not have a split tree for each output column")
     targets = _terms(statement.function, variables)
     parts = [_preamble(statement, variables), resources.files("attncert").joinpath("softmax.v").read_text()]
     names = [_Names("" if len(entries) == 1 else f"_{r}_{j}") for r, j in entries]
@@ -421,43 +431,53 @@ def _proof(
 ) -> str:
     tolerance = _tolerance(statement)
     sides = [statement.domain.sides[k] for k in variables.free]
-    if _double_is_enough(tokens, sides, tolerance):
-        module, prec = "Machine", "(PrimitiveFloat.PtoP 53)"
-    else:
-        module, prec = "Long", f"(Binary.PtoP {evidence.precision + GUARD_BITS})"
     weights = _weights(tree, variables)
     ends = [_pair(end) for side in [*sides, (Fraction(0), Fraction(0))][:2] for end in side]
     names = [f"H{k}" for k in range(len(sides) + len(conditions))]
     second = "exact H1" if len(sides) == 2 else "split; apply Rle_refl"
-    held = " ".join("constructor; [simpl; lra |]." for _ in conditions)
+    held = "repeat (apply Forall_cons; [simpl; lra |]); apply Forall_nil"
+
+    def attempt(module: str, precision: str, evaluate: str) -> str:
+        numbers = f"{DEPTH} {_silence(tokens, tolerance)} {weights[0]} {weights[1]} {STEEP}"
+        return (
+            f"apply ({module}.proves_correct {precision} {numbers} [{'; '.join(c.data for c in conditions)}]%Z\n"
+            f"      {name.expr} {name.head} {_pair(tolerance)}%Z {' '.join(f'{end}%Z' for end in ends)});\n"
+            f"    [{evaluate} | exact H0 | {second} | {held}]"
+        )
+
+    once, again = "vm_cast_no_check (eq_refl true)", "vm_compute; reflexivity"
+    double, long = ("Machine", "(PrimitiveFloat.PtoP 53)"), ("Long", _precision(evidence))
+    noise = _rounding(tokens, sides) * _spread(tokens, tolerance) / tolerance
+    if noise <= NEGLIGIBLE:
+        proof = attempt(*double, once)
+    elif noise <= TOLERABLE:  # long numbers take a hundred times longer: only if double precision has failed
+        proof = f"first [{attempt(*double, again)}\n  | {attempt(*long, again)}]"
+    else:
+        proof = attempt(*long, once)
     return "\n".join(
         [
             f"Theorem {name.proved} : forall {variables.binder},\n  {_hypotheses(variables, conditions)}"
             f"{_inequality(name, statement, variables)}.",
             "Proof.",
             f"  intros {variables.arguments} {' '.join(names)}; rewrite {name.target}_is, {name.attention}_is.",
-            f"  apply ({module}.proves_correct {prec} {DEPTH} {_silence(tokens, tolerance)} {weights[0]} {weights[1]} "
-            f"{STEEP} [{'; '.join(c.data for c in conditions)}]%Z",
-            f"    {name.expr} {name.head} {_pair(tolerance)}%Z {' '.join(f'{end}%Z' for end in ends)}).",
-            "  - vm_cast_no_check (eq_refl true).",
-            "  - exact H0.",
-            f"  - {second}.",
-            f"  - {held}{' ' if held else ''}constructor.",
+            f"  {proof}.",
             "Qed.",
             "",
         ]
     )
 
 
-def _double_is_enough(
-    tokens: Sequence[_Token], sides: Sequence[tuple[Fraction, Fraction]], tolerance: Fraction
-) -> bool:
-    """Whether rounding in double precision costs far less than the tolerance. If it does not, Coq finds no proof."""
+def _precision(evidence: Paving | Counterexample) -> str:
+    return f"(Binary.PtoP {min(max(evidence.precision, 32), MAX_PRECISION) + GUARD_BITS})"
+
+
+def _rounding(tokens: Sequence[_Token], sides: Sequence[tuple[Fraction, Fraction]]) -> Fraction:
+    """About how much the scores' rounding in double precision changes a weight, relative to the weight."""
     reach = [max(abs(lo), abs(hi)) for lo, hi in sides]
     score = max(
         abs(token.bias) + sum(abs(key) * x for key, x in zip(token.keys, reach, strict=True)) for token in tokens
     )
-    return (score + 32) * _spread(tokens, tolerance) <= 2**38 * tolerance
+    return (score + 32) / 2**50
 
 
 def _spread(tokens: Sequence[_Token], tolerance: Fraction) -> Fraction:
@@ -483,6 +503,8 @@ def _weights(tree: str, variables: _Variables) -> tuple[int, int]:
     levels = dict.fromkeys(variables.free, 0)
     waiting, sums, leaves = [levels], dict(levels), 0
     for mark in tree:
+        if not waiting:
+            break
         levels = waiting.pop()
         axis = AXES.find(mark)
         if axis >= 0:
@@ -491,6 +513,8 @@ def _weights(tree: str, variables: _Variables) -> tuple[int, int]:
         else:
             leaves += 1
             sums = {k: total + levels[k] for k, total in sums.items()}
+    if waiting or not leaves:
+        raise InvalidCertificate("a split tree of the evidence is incomplete")
     worth = []
     for k, total in sums.items():
         width = variables.sides[k][1] - variables.sides[k][0]
@@ -517,7 +541,7 @@ def _refutation(
     conditions: Sequence[_Comparison],
     evidence: Counterexample,
 ) -> str:
-    prec = f"(Binary.PtoP {evidence.precision + GUARD_BITS})"
+    prec = _precision(evidence)
     place = [evidence.point[k] for k in variables.free]
     point = " ".join(f"{_pair(x)}%Z" for x in [*place, Fraction(0)][:2])
     facts = [*variables.bounds(), *(c.text for c in conditions), _excess(name, statement, variables)]

@@ -6,20 +6,32 @@ import random
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from fractions import Fraction
 from importlib import resources
 from pathlib import Path
 
 import mpmath
 import pytest
-from heads import errors_at, grid_statement, inside, points_of, random_statement, statement_of, with_tolerance
+from heads import (
+    attention_of,
+    errors_at,
+    grid_statement,
+    inside,
+    points_of,
+    random_statement,
+    statement_of,
+    with_tolerance,
+)
 
 import attncert
 from attncert.certificates.claim import SupError
 from attncert.certificates.document import Document
+from attncert.certificates.domain import parse_box
 from attncert.certificates.errors import InputError
 from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.statement import Statement
+from attncert.certificates.target import InputSpace, parse_target
 from attncert.cli import main
 from attncert.coq import theorem
 
@@ -143,24 +155,12 @@ def test_the_theorem_stands_in_plain_terms() -> None:
         assert part in text
 
 
-NO_COUNTERPART = ("max", "min", "where(", "sign", "floor", "erf", "not ", "or ")
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_definitions_have_the_error_of_the_statement_at_every_point(seed: int) -> None:
-    """The reader against the head's own matrices, multiplied out to sixty digits."""
-    rnd = random.Random(f"coq {seed}")
-    statement = random_statement(rnd)
-    try:
-        text = exported(statement)
-    except InputError:
-        refused = [op for op in NO_COUNTERPART if op in statement.text]
-        assert refused or statement.domain.dimension > 2 or all(lo == hi for lo, hi in statement.domain.sides)
-        return
+def assert_same(statement: Statement, text: str, points: Sequence[tuple[Fraction, ...]]) -> None:
+    """The file's |f - attention| is the statement's, by the head's own matrices multiplied out to sixty digits."""
     reader = Reader(text)
     rows, columns = statement.function.shape
     free = [k for k, (lo, hi) in enumerate(statement.domain.sides) if lo < hi]
-    for point in points_of(statement.domain, 6, rnd):
+    for point in points:
         if not inside(statement, point):
             continue
         for n, error in enumerate(errors_at(statement, point)):
@@ -171,6 +171,42 @@ def test_definitions_have_the_error_of_the_statement_at_every_point(seed: int) -
             with mpmath.workprec(220):
                 f, t = (mpf(reader.value(f"{name}{suffix}", *place)) for name in ("f", "attention"))
                 assert abs(abs(f - t) - mpf(error)) <= (1 + abs(f) + abs(t)) * mpmath.mpf(10) ** -45
+
+
+NO_COUNTERPART = ("max", "min", "where(", "sign", "floor", "erf", "not ", "or ")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_definitions_have_the_error_of_the_statement_at_every_point(seed: int) -> None:
+    rnd = random.Random(f"coq {seed}")
+    statement = random_statement(rnd)
+    try:
+        text = exported(statement)
+    except InputError:
+        refused = [op for op in NO_COUNTERPART if op in statement.text]
+        assert refused or statement.domain.dimension > 2 or all(lo == hi for lo, hi in statement.domain.sides)
+        return
+    assert_same(statement, text, points_of(statement.domain, 6, rnd))
+
+
+TARGETS = ["-x", "e*x - pi", "x**(3/2) - x**2.5", "(x + 2)**-3", "(x + 1)**x"]
+TARGETS += [f"(x + 1)**({b})" for b in ("-1/2", "-3/2", "1/3")]
+TARGETS += [f"{name}(x + 1/3)" for name in ("exp", "log", "sqrt", "abs", "sin", "cos", "tan", "atan")]
+TARGETS += [f"2*{name}(x - 1/3) - x/3" for name in ("tanh", "sigmoid", "sinh", "cosh", "abs", "exp")]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_function_has_its_meaning(target: str) -> None:
+    statement = line(target)
+    assert_same(statement, exported(statement), points_of(statement.domain, 6, random.Random(target)))
+
+
+def test_entries_of_a_matrix_stand_in_their_places() -> None:
+    target = "[[X[0,0], 2 + X[0,0]*X[0,1], 3], [4, 5 - X[0,1], 6]]"
+    box, keys = parse_box("[0,1]^2"), [[1, 2, -1], [0, 1, 5]]
+    head = attention_of((1, 2), keys, [1, 2, 3], [[1, 2, 3], [4, 5, 6]], columns=(0, 1, 2), factors=[1, 2, 3])
+    statement = Statement(parse_target(target, InputSpace((1, 2))), box, head, SupError(Fraction(1)))
+    assert_same(statement, exported(statement), points_of(box, 6, random.Random(target)))
 
 
 def test_weights_are_exact() -> None:
@@ -260,6 +296,30 @@ def test_other_claims_are_refused() -> None:
     assert jump is not None
     with pytest.raises(InputError, match="sup norm"):
         theorem(jump)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Paving(Fraction(1, 2), 64, 40, ("0.",)),
+        Paving(Fraction(1, 2), 64, 40, ("",)),
+        Paving(Fraction(1, 2), 64, 40, ()),
+        Counterexample((Fraction(2),), (0, 0), 64),
+        Counterexample((Fraction(0), Fraction(0)), (0, 0), 64),
+        Counterexample((Fraction(0),), (0, 1), 64),
+    ],
+)
+def test_damaged_evidence_is_refused(evidence: Evidence) -> None:
+    with pytest.raises(InputError, match=r"split tree|counterexample"):
+        exported(line(), evidence)
+
+
+def test_small_tolerances_are_computed_with_more_bits() -> None:
+    assert "Long.proves_correct" not in exported(line(tolerance="1e-6"))
+    text = exported(line(tolerance="1e-11"))
+    assert "first [apply (Machine.proves" in text
+    assert "| apply (Long.proves" in text
+    assert "Machine.proves_correct" not in exported(line(tolerance="1e-14"))
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -399,7 +459,7 @@ def test_coq_rejects_files_that_say_one_thing_and_compute_another(coqc: str, com
     place = text.index("Definition score_0")
     rejected(coqc, compiled, text[:place] + text[place:].replace("* x +", "* x + 1 +", 1), "Proof. reflexivity")
     rejected(coqc, compiled, text.replace("R := (x ^ 2).", "R := (x ^ 3)."), "Proof. reflexivity")
-    rejected(coqc, compiled, text.replace("  0 <= x <= 1 ->", "  0 <= x <= 2 ->"), "- exact H0")
+    rejected(coqc, compiled, text.replace("  0 <= x <= 1 ->", "  0 <= x <= 2 ->"), "[vm_cast_no_check")
     rejected(coqc, compiled, text.replace("attention x) <= (1 / 5)", "attention x) <= (1 / 6)"), "apply (Machine")
 
 
