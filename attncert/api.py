@@ -215,8 +215,9 @@ def certify(
     and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"`, which is what
     `"auto"` means; in the sup norm also `"affine"`, with values affine in the input, and `"spectral"`, both of which
     need fewer tokens for smooth targets. max_value: a bound on the values of the tokens, for the latter. precision:
-    bits of the weights; `"spectral"` takes more where the tolerance needs them. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the
-    coarsest grid that can be proved. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped
+    bits of the weights; `"spectral"` takes more where the tolerance needs them. apriori: exactly the grid and inverse
+    temperature of the a-priori bound; otherwise the coarsest grid that can be proved. budget, jobs, memory, journal,
+    check: as for `verify`; a search that was stopped
     goes on with `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.

@@ -59,8 +59,20 @@ KINK_SHARES = (0.15, 0.5, 2.0)
 TOGETHER = 360
 """Most coefficients that are found together."""
 
+FEW = 120
+"""Beyond so many coefficients only every other theta is tried."""
+
+SPARE = 5
+"""Samples for each coefficient that is found together, at least 600 in all where there are as many."""
+
 ROUNDS = 12
 """Rounds of reweighting."""
+
+SLOPES = 1024
+"""Points at which slopes along the axes are compared."""
+
+RIDGE = 1e-10
+"""Part of the size of a column that its coefficient counts as an error."""
 
 LARGEST = 1e4
 """Most that a value may exceed the target."""
@@ -157,22 +169,25 @@ def affine_candidates(
     last: tuple[int, ...] = ()
     for margin in MARGINS:
         goal = float(tolerance) * (1 - margin)
-        best = None if pieces is not None and len(pieces.constants) <= search.least_tokens else search.fewest(goal)
-        if pieces is not None and (best is None or len(pieces.constants) <= best.tokens):
+        best = search.fewest(goal, MOST_TOKENS if pieces is None else len(pieces.constants) - 1)
+        if best is None and pieces is not None:
             yield _piecewise(target, pieces, goal, precision, is_last=margin == MARGINS[-1])
-        elif best is not None and best.cells.counts != last:
+        elif best is None:
+            raise TooLarge(
+                f"the affine construction needs more than {approximately(MOST_TOKENS)} tokens for this tolerance"
+            )
+        elif best.cells.counts != last:
             last = best.cells.counts
             yield _candidate(target, best, tolerance, precision, is_last=margin == MARGINS[-1])
 
 
 def _piecewise(target: Target, pieces: Pieces, goal: float, precision: int, *, is_last: bool) -> Candidate:
-    """The head whose scores are kappa times its values, its error half of the excess."""
-    kappa = rounded_up(Fraction(max(pieces.excess() / (2 * goal), 1e-300)))
-    shift = Fraction(pieces.excess() / float(2 * kappa)) * pieces.sign
+    """The head whose scores are kappa times its values."""
+    kappa = rounded_up(Fraction(max(pieces.excess() / goal, 1e-300)))
     factor = kappa * pieces.sign
     keys = [[factor * g[k] for g in pieces.slopes] for k in range(target.space.size)]
     biases = [factor * u for u in pieces.constants]
-    values = [[_rounded(u + shift, precision) for u in pieces.constants]]
+    values = [[_rounded(u, precision) for u in pieces.constants]]
     slopes = [[list(row) for row in zip(*pieces.slopes, strict=True)]]
     head = embed_blocks(target.space, [Block(keys, biases, values, slopes)])
     notes = {
@@ -182,7 +197,7 @@ def _piecewise(target: Target, pieces: Pieces, goal: float, precision: int, *, i
         "precision": precision,
         "apriori": {"none": NO_BOUND},
     }
-    return Candidate(head, float(abs(shift)), notes, is_last)
+    return Candidate(head, pieces.excess() / float(kappa), notes, is_last)
 
 
 def _candidate(target: Target, fit: Fit, tolerance: Fraction, precision: int, *, is_last: bool) -> Candidate:
@@ -237,7 +252,10 @@ class _Search:
         keyed = self.m if space.query_shape is None else space.shape[0] * space.shape[1]
         self.free = [k for k in self.moving if k < keyed]
         self.axes: list[Axis] = [axis_of(target, box, k) for k in range(self.m)]
-        self.demand = np.array([axis.demand for axis in self.axes])
+        # A product x_0 x_1 bends along no axis, but its slope along one varies along the other.
+        sides = np.array([float(hi - lo) for lo, hi in box.sides])
+        mixed = np.sqrt(sides * _slope_spreads(target, box)) if len(self.moving) > 1 else np.zeros(self.m)
+        self.demand = np.maximum([axis.demand for axis in self.axes], mixed)
         if len(self.free) < len(self.moving):  # constants along the others: more cells there, as many as slopes ask for
             for k in set(self.moving) - set(self.free):
                 self.demand[k] = max(self.demand[k], 1.0)
@@ -245,17 +263,14 @@ class _Search:
         self.known: dict[tuple[int, ...], Fit | None] = {}
         self.goal = 0.0
 
-    @property
-    def least_tokens(self) -> int:
-        """Tokens of the coarsest grid."""
-        return math.prod(len(axis.kinks) + 1 for axis in self.axes)
-
-    def fewest(self, goal: float) -> Fit:
-        """The fit with the fewest tokens; raises TooLarge when there is none within reach."""
+    def fewest(self, goal: float, most: int) -> Fit | None:
+        """The fit with the fewest tokens; None when it takes more than `most`."""
         self.goal, self.known = goal, {}
         low, high = 0.0, 1.0 / float(self.demand.max())
         while self._fit(self._counts(high)) is None:
             low, high = high, 1.5 * high
+            if self._tokens(self._counts(low)) > most:
+                return None
         while self._counts(low) != self._counts(high) and high - low > 1e-3 * high:
             middle = 0.5 * (low + high)
             low, high = (low, middle) if self._fit(self._counts(middle)) else (middle, high)
@@ -263,13 +278,17 @@ class _Search:
         improved = True
         while improved:
             improved = False
-            for k in sorted(self.moving, key=lambda k: counts[k]):
-                fewer = tuple(count - (j == k) for j, count in enumerate(counts))
+            for k, share in product(sorted(self.moving, key=lambda k: counts[k]), (2, 4, 0)):
+                less = max(1, counts[k] // share) if share else 1
+                fewer = tuple(count - less * (j == k) for j, count in enumerate(counts))
                 if min(fewer) >= 1 and self._fit(fewer):
                     counts, improved = fewer, True
         best = self._fit(counts)
-        assert best is not None
-        return best
+        return best if best is not None and best.tokens * self.target.shape[1] <= most else None
+
+    def _tokens(self, counts: tuple[int, ...]) -> int:
+        pieces = math.prod(max(n, len(axis.kinks) + 1) for n, axis in zip(counts, self.axes, strict=True))
+        return pieces * self.target.shape[1]
 
     def _counts(self, scale: float) -> tuple[int, ...]:
         counts = np.minimum(self.demand * scale, 1e9)
@@ -290,13 +309,11 @@ class _Search:
                 continue
             seen.add(cuts)
             tokens = math.prod(len(axis) - 1 for axis in cuts)
-            if tokens * self.target.shape[1] > MOST_TOKENS:
-                raise TooLarge(
-                    f"the affine construction needs more than {approximately(MOST_TOKENS)} tokens for this tolerance"
-                )
-            together = tokens * (1 + len(self.free)) <= TOGETHER
+            unknowns = tokens * (1 + len(self.free))
+            together = unknowns <= TOGETHER
             kinked = KINK_SHARES if any(axis.kinks for axis in self.axes) else KINK_SHARES[:1]
-            for theta, share in product(SOFT if together else SHARP, kinked):
+            thetas = SHARP if not together else SOFT if unknowns <= FEW else SOFT[2::2]
+            for theta, share in product(thetas, kinked):
                 self.deadline.check()
                 cells = Cells(cuts, tuple(self._kappas(k, cuts[k], theta, share) for k in range(self.m)))
                 fit = self._together(cells, best) if together else self._apart(cells)
@@ -402,14 +419,24 @@ class _Search:
         centres, halves = self._frames(cells)
         place = np.array(np.nonzero(kept))  # (m, tokens)
         points, values = points[counts], values[counts]
+        enough = max(600, SPARE * p.shape[1] * (1 + len(self.free)))
+        if len(p) > enough:
+            some = np.random.default_rng(3).choice(len(p), enough, replace=False)
+            p, points, values = p[some], points[some], values[some]
         columns = [p]
         for k in self.free:
             columns.append(p * (points[:, k, None] - centres[k][place[k]]) / halves[k][place[k]])
         design = np.concatenate(columns, axis=1)
         goal = self.goal if rival is None else rival.error
-        solved = [_least_maximum(design, values[:, e], goal) for e in range(values.shape[1])]
-        if any(solution is None for solution in solved):
+        try:
+            basis, solved = _Basis(design), []
+        except np.linalg.LinAlgError:
             return None
+        for e in range(values.shape[1]):
+            solution = basis.least_maximum(values[:, e], goal)
+            if solution is None:
+                return None
+            solved.append(solution)
         found = np.array(solved).reshape(len(solved), 1 + len(self.free), -1)
         if np.abs(found).max() > LARGEST * (float(np.abs(values).max()) + self.tolerance):
             return None
@@ -466,6 +493,23 @@ class _Search:
         return Fit(cells, constants, tuple(slopes), kept, self._error(cells, constants, slopes, kept))
 
 
+def _slope_spreads(target: Target, box: Box) -> FloatArray:
+    """How much the slope of the target along each axis varies over the box, by samples: (m,)."""
+    lo = np.array([float(a) for a, _ in box.sides])
+    side = np.array([float(b - a) for a, b in box.sides])
+    points = lo + side * (0.01 + 0.98 * np.random.default_rng(4).random((SLOPES, len(side))))
+    spreads = np.zeros(len(side))
+    for k in np.flatnonzero(side):
+        step = np.zeros(len(side))
+        step[k] = 0.005 * side[k]
+        with np.errstate(all="ignore"):
+            slopes = (evaluate_float(target, points + step) - evaluate_float(target, points - step)) / (2 * step[k])
+        known = slopes[np.isfinite(slopes).all(axis=1)]
+        if len(known):
+            spreads[k] = (np.quantile(known, 0.95, axis=0) - np.quantile(known, 0.05, axis=0)).max()
+    return spreads
+
+
 def _contracted(weights: Sequence[FloatArray], tensor: FloatArray) -> FloatArray:
     """Replace the axes of cells of a tensor (entries, *counts) by those of sample places."""
     for k, w in enumerate(weights):
@@ -473,33 +517,43 @@ def _contracted(weights: Sequence[FloatArray], tensor: FloatArray) -> FloatArray
     return tensor
 
 
-def _least_maximum(design: FloatArray, values: FloatArray, goal: float) -> FloatArray | None:
-    """Coefficients with about the least maximum of |design c - values|, if that may be at most the goal."""
-    size = np.linalg.norm(design, axis=0)
-    size[size == 0] = 1.0
-    scaled = design / size
-    ridge = np.eye(design.shape[1]) * 1e-9 * math.sqrt(1 / len(design))
-    weights = np.full(len(design), 1 / len(design))
-    best, least = None, math.inf
-    zeros = np.zeros(design.shape[1])
-    for _ in range(ROUNDS):
-        root = np.sqrt(weights)
-        q, r = np.linalg.qr(np.concatenate([scaled * root[:, None], ridge]))
-        try:
-            c = np.linalg.solve(r, q.T @ np.concatenate([values * root, zeros]))
-        except np.linalg.LinAlgError:
-            return best
-        errors = np.abs(scaled @ c - values)
-        if math.sqrt(float(weights @ errors**2)) > goal:
-            return None
-        largest = float(errors.max())
-        if largest < least:
-            best, least = c / size, largest
-        if largest == 0:
-            break
-        weights = weights * (errors + 1e-3 * largest)
-        weights /= weights.sum()
-    return best if least <= goal else None
+class _Basis:
+    """An orthonormal basis of the columns of a design (P, n), for many weighted least squares with it.
+
+    A little of each coefficient counts as an error too, so that columns that nearly depend on one another do no harm.
+    The basis is made by Cholesky factors, shifted at first (Fukaya et al., SIAM J. Sci. Comput. 42, 2020).
+    """
+
+    def __init__(self, design: FloatArray) -> None:
+        self.size = np.linalg.norm(design, axis=0)
+        self.size[self.size == 0] = 1.0
+        n = design.shape[1]
+        q, self.r = np.concatenate([design / self.size, RIDGE * np.eye(n)]), np.eye(n)
+        for shift in (1e-13, 1e-15, 0.0):
+            factor = np.linalg.cholesky(q.T @ q + shift * n * np.eye(n))
+            q, self.r = np.linalg.solve(factor, q.T).T, factor.T @ self.r
+        self.q, tail = q[:-n], q[-n:]
+        self.ridge = tail.T @ tail
+
+    def least_maximum(self, values: FloatArray, goal: float) -> FloatArray | None:
+        """Coefficients with |design c - values| <= goal, by reweighting towards the least maximum; None if that fails.
+
+        The weighted root mean square of the best c is at most the least maximum, whatever the weights.
+        """
+        weights = np.ones(len(values))
+        for turn in range(ROUNDS):
+            weighted = self.q.T * weights
+            y = np.linalg.solve(weighted @ self.q + self.ridge + 1e-14 * np.eye(len(self.r)), weighted @ values)
+            errors = np.abs(self.q @ y - values)
+            largest = float(errors.max())
+            if largest <= goal:
+                solution: FloatArray = np.linalg.solve(self.r, y) / self.size
+                return solution
+            if math.sqrt(float(np.mean(weights * errors**2))) > goal or (turn > 6 and largest > 3 * goal):
+                return None
+            weights = weights * (errors + 1e-3 * largest)
+            weights /= weights.mean()
+        return None
 
 
 def _rounded(x: Fraction, precision: int) -> Fraction:

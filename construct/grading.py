@@ -50,6 +50,8 @@ class Axis:
 
     def cuts(self, cells: int, graded: bool) -> list[Fraction]:
         """The borders of that many cells or more (one for each piece between kinks), ends included, ascending."""
+        if self.lo == self.hi:
+            return [self.lo, self.hi]
         borders = [self.lo, *self.kinks, self.hi]
         side = float(self.hi - self.lo)
         total = np.concatenate(([0.0], np.cumsum(self.density))) if graded else np.linspace(0.0, 1.0, SAMPLES + 1)

@@ -3,7 +3,10 @@
 For f = max_i v_i, v_i affine, the scores s_i = kappa v_i make the regions those on which v_i is the greatest, exactly,
 and T = sum_i softmax_i v_i falls short of f by sum_i d_i e^(-kappa d_i) / sum_i e^(-kappa d_i), d_i = f - v_i >= 0,
 which is at most W((N - 1)/e) / kappa, W the function of Lambert: for two tokens 0.27846 / kappa, and for f = |z| T is
-z tanh(kappa z). Half of it is added to all values. For a minimum kappa is negative. The pieces are found by sampling.
+z tanh(kappa z). For a minimum kappa is negative. The pieces are found by sampling.
+
+Half of that bound added to all values would allow kappa to be half as large; but then the error were largest on the
+faces too, where the target has its kinks and a proof needs the most boxes.
 """
 
 from __future__ import annotations

@@ -927,7 +927,7 @@ class Modeller(Evaluator):
         return model
 
     def node(self, op: str, operation: Callable[..., Interval], rule: Any, *operands: Any) -> Any:
-        """Apply an operation to ranges, and a rule to models; where the rule does not apply, the range remains."""
+        """Apply an operation to ranges, and a rule to models; the range remains where that says no more, or nothing."""
         x = operation(*[operand[:2] for operand in operands])
         if op in CONDITIONS:
             return operation(self.call("-", *operands)[:2], (0, 0)) if op[0] == "<" and x == (0, 1) else x
@@ -939,7 +939,7 @@ class Modeller(Evaluator):
             low, high, coefs, rest = rule(*operands)
         except Rejected:
             return self.constant(x)
-        return Model(max(low, x[0]), min(high, x[1]), coefs, rest)
+        return Model(max(low, x[0]), min(high, x[1]), coefs, rest) if 2 * rest < x[1] - x[0] else self.constant(x)
 
     def combined(self, operation: Callable[[int, int], int], x: Model, y: Model) -> Model:
         """Return x + y or x - y."""
