@@ -182,7 +182,7 @@ def test_the_kernel_bounds_the_mean_of_every_error_that_a_model_allows(p: Fracti
             rnd.choice([0, 1, size // 16]),
             rnd.choice([0, size // 4]),
         )
-        walk.values, walk.spans = [([0, 0, 0], moved)], [(0, span)]
+        walk.values, walk.spans = [([0, 0, 0], {}, moved)], [(0, span)]
         active = rnd.choice([1, 2, 3])
         tokens = [numbers[:active] for numbers in walk.all]
         slip = walk.rest + moved + Fraction((3 - active) * span, 2**silence)
@@ -213,7 +213,7 @@ def test_the_kernel_bounds_the_mean_of_a_fractional_power() -> None:
         size = rnd.choice([50, 1 << P, 1 << P + 6])
         walk.poly = random_poly(rnd, 1, K, size, clear=True)
         walk.rest, moved, span = rnd.choice([0, 2, size // 16]), rnd.choice([0, 1, size // 16]), rnd.choice([0, size])
-        walk.values, walk.spans = [([0, 0, 0], moved)], [(0, span)]
+        walk.values, walk.spans = [([0, 0, 0], {}, moved)], [(0, span)]
         tokens = [numbers[:2] for numbers in walk.all]
         slip = walk.rest + moved + Fraction(span, 2**silence)
         sign = -1 if walk.poly[0,] < 0 else 1
