@@ -450,7 +450,8 @@ def random_statement(rnd: random.Random) -> Statement:
         conditions = [f"{names[0]} {rnd.choice(['<=', '<', '>'])} {cut}"]
         conditions += [f"not {random_target(rnd, names, 1)} < {random_target(rnd, names, 1)} - 1"] * rnd.randrange(2)
     beta = Fraction(10 ** rnd.uniform(-2, 8)).limit_denominator(1000) or Fraction(1, 100)
-    sloped = random.Random(rnd.random()) if rnd.random() < 0.4 else None
+    own = random.Random(f"{target} {beta}")
+    sloped = own if own.random() < 0.4 else None
     if rnd.random() < 0.6:
         largest = rnd.choice([1, 4, 16, 64]) ** (1 / m)
         counts = [rnd.randint(1, max(1, int(largest))) for _ in range(m)]

@@ -776,7 +776,6 @@ REJECTIONS: list[tuple[str, str, Json]] = [
     ("tree", "evidence.trees.0", "z" + TREE[1:]),
     ("leaf", "evidence.trees.0", "A" + TREE[1:]),
     ("leaf", "evidence.trees.0", "Z"),
-    ("tree", "evidence.trees.0", "@" + TREE[1:]),
     ("leaf", "evidence.trees.0", "@"),
     ("leaf", "evidence.trees.0", ":"),
     ("tree", "evidence.trees.0", "#" + TREE[1:]),

@@ -193,9 +193,10 @@ def _relative(f: Model, middle: FloatArray) -> Model:
 
 
 def power_mean(error: Model, power: Fraction) -> tuple[FloatArray, FloatArray]:
-    """Bounds (B,) on the mean of |error|^power over each box; NaN where the sign is open and the power not even.
+    """Bounds (B,) on the mean of |error|^power over each box; NaN where the sign is open and the power no integer.
 
-    The power is exact: one that float64 rounds to an even number is not even.
+    The power is exact: one that float64 rounds to an even number is not even. Where the sign is open and the power odd,
+    |error| is between 0 and the larger end of the range.
 
     The mean of u^a over [-1, 1]^m is the product of 1 / (a_k + 1) if all exponents are even, else 0. Rounding argument.
     The sum of products errs by less than 2^-44 of the sum of absolute values, which is added to the remainder.
@@ -203,7 +204,11 @@ def power_mean(error: Model, power: Fraction) -> tuple[FloatArray, FloatArray]:
     m = error.m
     if power % 2:
         values = error.range()
-        error = error.scaled(np.where(values.lo >= 0, 1.0, np.where(values.hi <= 0, -1.0, np.nan)))
+        known = (values.lo >= 0) | (values.hi <= 0)
+        open_ends = np.stack([np.zeros(len(known)), np.maximum(-values.lo, values.hi)])
+        error = error.scaled(np.where(known, np.where(values.lo >= 0, 1.0, -1.0), np.nan))
+        if power.denominator == 1:
+            error = error.selected(known, error.constant(open_ends))
     model = error.integer_power(int(power)) if power.denominator == 1 else error.power(float(power))
     shares = np.array(
         [0.0 if any(x % 2 for x in a) else 1 / math.prod(x + 1 for x in a) for a in multi_indices(m, model.degree)]

@@ -1733,9 +1733,10 @@ class Integral(Expansion):
             error = models.multiplied(N, models.reciprocal(M0))
             silent = -(-dropped * (greatest - least) >> self.silence)  # W S, rounded up
             error = models.bounded(error.coefs, error.rest + v.moved + silent)
-            if self.p % 2:
-                require(not error.low < 0 < error.high, "leaf", "the error may change its sign")
-                error = error if error.low >= 0 else models.call("neg", error)
+            if self.p % 2 and error.low < 0 < error.high:
+                error = models.constant((0, max(-error.low, error.high)))  # which encloses |target - T|
+            elif self.p % 2 and error.low < 0:
+                error = models.call("neg", error)
             power = models.powers(self.p, error)
             means = [(n, prod(each.count(k) + 1 for k in {*each})) for n, each in enumerate(models.table.axes)]
             even = [power.coefs[n] // share for n, share in means if share % 2]
