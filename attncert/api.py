@@ -33,6 +33,7 @@ from attncert.certificates.evidence import Both, Breach, Counterexample, Enlarge
 from attncert.certificates.numbers import parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
+from attncert.construct.affine import affine_candidates
 from attncert.construct.indicator import indicator_candidates
 from attncert.construct.lp import lp_candidates
 from attncert.construct.partition import partition_head
@@ -51,7 +52,7 @@ from attncert.verifier.singular import require_integrable
 
 ProgressCallback = Callable[[Progress], None]
 
-METHODS = ("auto", "uniform", "spectral")
+METHODS = ("auto", "uniform", "affine", "spectral")
 PRECISION_RANGE = (24, 100_000)
 
 GAPS = (Fraction(1, 10**9), Fraction(10**6))
@@ -219,11 +220,12 @@ def certify(
     `"inf"`, or p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention:
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
     and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"`, which is what
-    `"auto"` means, or `"spectral"`, which needs few tokens for smooth targets in the sup norm. max_value: a bound on
-    the values of the tokens, for the latter. precision: bits of the weights; `"spectral"` takes more where the
-    tolerance needs them. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the
-    coarsest grid that can be proved. proof: as for `verify`; with `"regions"` and `"both"` the uniform heads that are
-    tried are sharp ones. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped goes on with
+    `"auto"` means; in the sup norm also `"affine"`, with values affine in the input, and `"spectral"`, both of which
+    need fewer tokens for smooth targets. max_value: a bound on the values of the tokens, for the latter. precision:
+    bits of the weights; `"spectral"` takes more where the tolerance needs them. apriori: exactly the grid and inverse
+    temperature of the a-priori bound; otherwise the coarsest grid that can be proved. proof: as for `verify`; with
+    `"regions"` and `"both"` the uniform heads that are tried are sharp ones. budget, jobs, memory, journal, check: as
+    for `verify`; a search that was stopped goes on with
     `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
@@ -512,7 +514,8 @@ class _Request:
                 deadline=deadline,
                 conditions=self.conditions,
             )
-        return uniform_candidates(
+        candidates = affine_candidates if self.method == "affine" else uniform_candidates
+        return candidates(
             self.target,
             self.box,
             self.claim.tolerance,
@@ -554,8 +557,8 @@ def _request(
     if isinstance(claim, LpError):
         if claim.power > MAX_POWER:
             raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
-        if method == "spectral":
-            raise InputError("the spectral construction is for the sup norm (--norm inf)")
+        if method in ("affine", "spectral"):
+            raise InputError(f"the {method} construction is for the sup norm (--norm inf)")
         if any(lo == hi for lo, hi in box.sides):
             raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
     require_searchable(box, claim.tolerance)

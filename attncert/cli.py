@@ -195,7 +195,7 @@ statement_options = _together(
         metavar="DxN",
         help="Shape of the input; its entries are then X[i,j], 0-based. DxN,DxN for K and Q of cross-attention.",
     ),
-    _option("--method", metavar="NAME", default="auto", help="How to construct: auto, uniform or spectral."),
+    _option("--method", metavar="NAME", default="auto", help="How to construct: auto, uniform, affine or spectral."),
     _option("--max-value", metavar="X", help="With --method spectral: a bound on the values of the tokens."),
     _option(
         "--precision",

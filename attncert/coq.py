@@ -22,7 +22,7 @@ from attncert.certificates.claim import SupError
 from attncert.certificates.condition import Condition
 from attncert.certificates.document import Document
 from attncert.certificates.errors import InputError, InvalidCertificate
-from attncert.certificates.evidence import Counterexample, Paving
+from attncert.certificates.evidence import Both, Counterexample, Paving
 from attncert.certificates.matrix import row_entry
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import Instruction, Target, run
@@ -76,10 +76,14 @@ def theorem(document: Document) -> str:
     """
     statement, evidence = document.statement, document.evidence
     _tolerance(statement)
+    if isinstance(evidence, Both):
+        evidence = evidence.paving
     if not isinstance(evidence, Paving | Counterexample):
-        raise InputError("there is no evidence to go by: `attncert verify FILE` adds it")
+        raise InputError("there is no paving to go by: `attncert verify FILE` adds one")
     variables = _Variables(statement)
     heads = reduce_head(statement.attention)
+    if any(head.slopes for head in heads):
+        raise InputError("heads whose values depend on the input cannot be exported to Coq")
     rows, columns = statement.function.shape
     entries = [(r, j) for j in range(columns) for r in range(rows)]
     if isinstance(evidence, Counterexample):

@@ -43,7 +43,13 @@ def draw_partition(statement: Statement, path: Path) -> None:
     head = reduce_head(statement.attention)[0]
     regions = statement.claim.columns[0]
     shapes = polygons(statement)
-    values = [float(row_entry(head.values[0], region.token)) for region in regions]
+    values = [
+        float(
+            row_entry(head.values[0], region.token)
+            + sum(row_entry(rows[0], region.token) * region.centre[k] for k, rows in head.slopes.items())
+        )
+        for region in regions
+    ]
     figure, axes = pyplot.subplots(figsize=(6.4, 5.4 if m == 2 else 2.4))
     faces: Any = PolyCollection([[tuple(map(float, x)) for x in shape] for shape in shapes], edgecolors="black", lw=0.6)
     faces.set_array(values)

@@ -12,6 +12,9 @@ from typing import Any, ClassVar
 from attncert.certificates.errors import InvalidCertificate
 from attncert.certificates.numbers import format_exact, parse_exact
 
+SCORES = ":;<=>?@"
+"""Marks of the score box with a Taylor model of order 1 to 7."""
+
 
 def _marked(trees: Sequence[str], marks: str) -> int:
     """How many leaves of split trees have one of the marks, or one from `A` to `Z`."""
@@ -31,8 +34,8 @@ class Paving:
 
     @property
     def leaves(self) -> int:
-        """The number of boxes to be proved: `.` by the score box, `A` to `Z` by expansion."""
-        return _marked(self.trees, ".")
+        """The number of boxes to be proved: `.` by the score box, with a model `:` to `@`, `A` to `Z` by expansion."""
+        return _marked(self.trees, "." + SCORES)
 
     def to_json(self) -> dict[str, object]:
         """The `evidence` object of a certificate."""

@@ -18,6 +18,10 @@ each row a of X_K, in which P_a picks the row and Q_a holds its coefficients c_i
 
     rows of Z_K:   keys a_i (m_Q)  |  c_i . x_K + b_i (1)  |  values v_i (d_o)  |  marks (n_o, if > 1)
     rows of Z_Q:   x_Q (m_Q)  |  ones (1)  |  marks (n_o, if > 1)
+
+Values that depend on the input, v_i + g_i . x, need one more term P X Q for each row r of values and each row a of X
+(X_K in cross-attention, where values cannot depend on X_Q): P picks row a of X into the row of the values, and row b of
+Q holds the coefficients of entry (a, b), token by token.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from attncert.certificates.attention import Attention, CrossAttention, SelfAttention
-from attncert.certificates.matrix import ONE, ZERO, DenseMatrix, Row, SparseMatrix
+from attncert.certificates.matrix import ONE, ZERO, DenseMatrix, Row, SparseMatrix, row_is_zero
 from attncert.certificates.target import InputSpace
 
 
@@ -53,11 +57,15 @@ def embed(
 
 @dataclass(frozen=True)
 class Block:
-    """The tokens of one output column: m rows of keys, a row of biases, d_o rows of values, all of one length."""
+    """The tokens of one output column: m rows of keys, a row of biases, d_o rows of values, all of one length.
+
+    `slopes` holds for each row of values m rows with the coefficients of the input, or nothing.
+    """
 
     keys: Sequence[Row]
     biases: Sequence[Fraction]
     values: Sequence[Row]
+    slopes: Sequence[Sequence[Row]] = ()
 
 
 def embed_blocks(space: InputSpace, blocks: Sequence[Block], gate: Fraction = ZERO) -> Attention:
@@ -68,17 +76,27 @@ def embed_blocks(space: InputSpace, blocks: Sequence[Block], gate: Fraction = ZE
         for rows in ([block.keys for block in blocks], [block.values for block in blocks])
     )
     biases = _concatenate([block.biases for block in blocks], lengths)
-    return _attention(space, keys, biases, values, lengths, gate)
+    slopes = [
+        [_concatenate(parts, lengths) for parts in zip(*rows, strict=True)]
+        for rows in zip(*(block.slopes for block in blocks), strict=True)
+    ]
+    return _attention(space, keys, biases, values, lengths, gate, slopes)
 
 
 def _attention(
-    space: InputSpace, keys: Sequence[Row], biases: Row, values: Sequence[Row], lengths: Sequence[int], gate: Fraction
+    space: InputSpace,
+    keys: Sequence[Row],
+    biases: Row,
+    values: Sequence[Row],
+    lengths: Sequence[int],
+    gate: Fraction,
+    slopes: Sequence[Sequence[Row]] = (),
 ) -> Attention:
     """The head whose block of output column j has lengths[j] tokens; rows run over all blocks."""
     marks = [_marks(j, lengths) for j in range(len(lengths))] if len(lengths) > 1 else []
     if space.query_shape is None:
-        return _self_attention(space.shape, keys, biases, values, marks, lengths, gate)
-    return _cross_attention(space.shape, space.query_shape, keys, biases, values, marks, sum(lengths), gate)
+        return _self_attention(space.shape, keys, biases, values, marks, lengths, gate, slopes)
+    return _cross_attention(space.shape, space.query_shape, keys, biases, values, marks, sum(lengths), gate, slopes)
 
 
 def _self_attention(
@@ -89,6 +107,7 @@ def _self_attention(
     marks: Sequence[Row],
     lengths: Sequence[int],
     gate: Fraction,
+    slopes: Sequence[Sequence[Row]],
 ) -> SelfAttention:
     d, n = shape
     tokens = sum(lengths)
@@ -103,7 +122,10 @@ def _self_attention(
     width = m + 1 + len(marks)
     return SelfAttention(
         input_shape=shape,
-        linear=tuple(_broadcast_column(h, d, n, len(rows), tokens) for h in range(n)),
+        linear=(
+            *(_broadcast_column(h, d, n, len(rows), tokens) for h in range(n)),
+            *_value_terms(slopes, shape, 2 * m + 2, len(rows), tokens),
+        ),
         R=DenseMatrix((len(rows), tokens), tuple(rows)),
         W_K=SparseMatrix((width, len(rows)), keyed),
         W_Q=SparseMatrix((width, len(rows)), queried),
@@ -121,6 +143,7 @@ def _cross_attention(
     marks: Sequence[Row],
     tokens: int,
     gate: Fraction,
+    slopes: Sequence[Sequence[Row]],
 ) -> CrossAttention:
     (d_K, n_K), (d_Q, n_Q) = key_shape, query_shape
     m_K, m_Q, n_o, d_o = d_K * n_K, d_Q * n_Q, max(len(marks), 1), len(values)
@@ -133,12 +156,15 @@ def _cross_attention(
     return CrossAttention(
         key_shape=key_shape,
         query_shape=query_shape,
-        linear_K=tuple(
-            (
-                SparseMatrix((d_K_z, d_K), {(m_Q, a): ONE}),
-                DenseMatrix((n_K, tokens), tuple(keys[a * n_K : (a + 1) * n_K])),
-            )
-            for a in range(d_K)
+        linear_K=(
+            *(
+                (
+                    SparseMatrix((d_K_z, d_K), {(m_Q, a): ONE}),
+                    DenseMatrix((n_K, tokens), tuple(keys[a * n_K : (a + 1) * n_K])),
+                )
+                for a in range(d_K)
+            ),
+            *_value_terms(slopes, key_shape, m_Q + 1, d_K_z, tokens),
         ),
         R_K=DenseMatrix((d_K_z, tokens), tuple(rows_K)),
         linear_Q=tuple(_broadcast_column(h, d_Q, n_Q, len(rows_Q), n_o) for h in range(n_Q)),
@@ -159,6 +185,20 @@ def _broadcast_column(h: int, d: int, n: int, d_z: int, columns: int) -> tuple[S
     """P_h, Q_h that copy entry (a, h) of X into row a n + h of every column of Z."""
     P = SparseMatrix((d_z, d), {(a * n + h, a): ONE for a in range(d)})
     return P, DenseMatrix((n, columns), tuple(ONE if b == h else ZERO for b in range(n)))
+
+
+def _value_terms(
+    slopes: Sequence[Sequence[Row]], shape: tuple[int, int], first: int, d_z: int, tokens: int
+) -> list[tuple[SparseMatrix, DenseMatrix]]:
+    """P, Q that add the products of the input with its coefficients to the rows of values, the first at `first`."""
+    d, n = shape
+    terms = []
+    for r, rows in enumerate(slopes):
+        for a in range(d):
+            Q = tuple(rows[a * n : (a + 1) * n])
+            if not all(row_is_zero(row) for row in Q):
+                terms.append((SparseMatrix((d_z, d), {(first + r, a): ONE}), DenseMatrix((n, tokens), Q)))
+    return terms
 
 
 def _repeat(row: Row, times: int) -> Row:

@@ -168,10 +168,16 @@ def exact_weights(head: ReducedHead, tokens: Sequence[int], x: Sequence[fmpq]) -
     return [arb(score - best).exp() for score in scores]
 
 
-def exact_entry(head: ReducedHead, row: int, tokens: Sequence[int], weights: Sequence[arb]) -> arb:
-    """The softmax average of the exact values of some tokens, for given weights."""
-    terms = (w * arb(rational(row_entry(head.values[row], i))) for w, i in zip(weights, tokens, strict=True))
-    return sum(terms, arb(0)) / sum(weights, arb(0))
+def exact_entry(
+    head: ReducedHead, row: int, tokens: Sequence[int], weights: Sequence[arb], x: Sequence[fmpq] = ()
+) -> arb:
+    """The softmax average of the exact values of some tokens at x, for given weights."""
+    values = [
+        rational(row_entry(head.values[row], i))
+        + sum((rational(row_entry(rows[row], i)) * x[k] for k, rows in head.slopes.items()), fmpq(0))
+        for i in tokens
+    ]
+    return sum((w * arb(value) for w, value in zip(weights, values, strict=True)), arb(0)) / sum(weights, arb(0))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

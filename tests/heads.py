@@ -30,6 +30,7 @@ from attncert.verifier import kernel
 BITS = 220  # sixty digits, and some to spare for cancellation
 Number = int | str | Fraction
 Point = tuple[Fraction, ...]
+Slopes = Sequence[Sequence[Sequence[Number]]]
 
 
 def row(numbers: Iterable[Number]) -> list[Fraction]:
@@ -54,12 +55,13 @@ def attention_of(
     factors: Sequence[Number] | None = None,
     mix: random.Random | None = None,
     sparse: bool = False,
+    slopes: Slopes = (),
 ) -> SelfAttention:
     """The head whose output column that selects q has the scores a_i . x + factors_q b_i.
 
-    keys: m rows, values: d_o rows. The rows of Z are x, the keys, the biases, the factors (1 unless given) and the
-    values. `mix` multiplies Z by a random unimodular matrix and the weights by its inverse, so that every matrix is
-    full, and the head the same.
+    keys: m rows, values: d_o rows, slopes: for each row of values m rows, the coefficients of x in it. The rows of Z
+    are x, the keys, the biases, the factors (1 unless given) and the values. `mix` multiplies Z by a random unimodular
+    matrix and the weights by its inverse, so that every matrix is full, and the head the same.
     """
     d, n = shape
     m, tokens, d_o = d * n, len(biases), len(values)
@@ -70,6 +72,7 @@ def attention_of(
     for b in range(n):
         P = [[int(r == a * n + b) for a in range(d)] for r in range(height)]
         linear.append((P, [[int(line == b)] * tokens for line in range(n)]))
+    linear += _value_terms(slopes, shape, 2 * m + 2, height)
     W_K, W_Q, W_V = [
         [[int(r == place) for r in range(height)] for place in places]
         for places in (range(m, 2 * m + 1), [*range(m), 2 * m + 1], range(2 * m + 2, height))
@@ -98,8 +101,11 @@ def cross_of(
     values: Sequence[Sequence[Number]],
     *,
     columns: Sequence[int] = (0,),
+    slopes: Slopes = (),
 ) -> CrossAttention:
     """The cross-attention head with scores a_i . x + b_i, x the entries of K and then those of Q.
+
+    slopes: for each row of values the coefficients of the entries of K in it.
 
     Q is broadcast and meets its part of the keys in the product of keys and queries. K is multiplied with its part of
     the keys already in Z_K, by a term P_h K Q_h for each of its entries. Z_Q has four equal columns to select from.
@@ -114,6 +120,7 @@ def cross_of(
         )
         for k in range(m_k)
     ]
+    linear_K += [(matrix_of(P), matrix_of(Q)) for P, Q in _value_terms(slopes, shapes[0], 1 + m_q, height)]
     linear_Q = [
         (
             matrix_of([[int(r == 1 + a * n_q + b) for a in range(d_q)] for r in range(1 + m_q)]),
@@ -134,6 +141,19 @@ def cross_of(
         W_V=matrix_of([[int(r == 1 + m_q + v) for r in range(height)] for v in range(len(values))]),
         W_O=SparseMatrix((width, len(columns)), {(q, j): Fraction(1) for j, q in enumerate(columns)}),
     )
+
+
+def _value_terms(slopes: Slopes, shape: tuple[int, int], first: int, height: int) -> list[tuple[Any, Any]]:
+    """P, Q for each row r of values and each row a of the input: its product with Q is added to row first + r."""
+    d, n = shape
+    return [
+        (
+            [[int((i, j) == (first + r, a)) for j in range(d)] for i in range(height)],
+            [list(rows[a * n + b]) for b in range(n)],
+        )
+        for r, rows in enumerate(slopes)
+        for a in range(d)
+    ]
 
 
 def _inverse(lower: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -166,18 +186,19 @@ def statement_of(
     tolerance: Number,
     shape: Shapes = None,
     conditions: Sequence[str] = (),
+    slopes: Slopes = (),
 ) -> Statement:
-    """The claim |target - T| <= tolerance for the head with scores keys . x + biases.
+    """The claim |target - T| <= tolerance for the head with scores keys . x + biases and values that `slopes` add to.
 
-    keys: m rows, values: d_o rows.
+    keys: m rows, values: d_o rows, slopes: for each of these a row for each entry of the input, or of K.
     """
     box = parse_box(domain) if isinstance(domain, str) else domain
     space = space_of(shape, box)
     head: Attention
     if space.query_shape is None:
-        head = attention_of(space.shape, keys, biases, values)
+        head = attention_of(space.shape, keys, biases, values, slopes=slopes)
     else:
-        head = cross_of((space.shape, space.query_shape), keys, biases, values)
+        head = cross_of((space.shape, space.query_shape), keys, biases, values, slopes=slopes)
     where = tuple(parse_condition(condition, space) for condition in conditions)
     return Statement(parse_target(target, space), box, head, SupError(Fraction(tolerance)), where)
 
@@ -190,8 +211,12 @@ def grid_statement(
     tolerance: Number,
     shape: Shapes = None,
     conditions: Sequence[str] = (),
+    sloped: random.Random | None = None,
 ) -> Statement:
-    """The paper's head: anchors on a grid, scores beta (|x|^2 - |x - c|^2), values f(c) rounded to float64."""
+    """The paper's head: anchors on a grid, scores beta (|x|^2 - |x - c|^2), values f(c) rounded to float64.
+
+    `sloped` makes the values affine in the input: tangents of the target, or other functions through f(c).
+    """
     box = parse_box(domain) if isinstance(domain, str) else domain
     space = space_of(shape, box)
     sides = list(zip(box.sides, counts, strict=True))
@@ -200,8 +225,39 @@ def grid_statement(
     keys = [[2 * Fraction(beta) * c for c in column] for column in zip(*anchors, strict=True)]
     biases = [-Fraction(beta) * sum(c * c for c in anchor) for anchor in anchors]
     parsed = parse_target(target, space)
-    values = [values_at(parsed, anchor) for anchor in anchors]
-    return statement_of(target, box, keys, biases, list(zip(*values, strict=True)), tolerance, shape, conditions)
+    values = list(zip(*[values_at(parsed, anchor) for anchor in anchors], strict=True))
+    slopes, values = (affine_values(sloped, parsed, space, anchors, values)) if sloped else ((), values)
+    return statement_of(target, box, keys, biases, values, tolerance, shape, conditions, slopes)
+
+
+def affine_values(
+    rnd: random.Random, target: Target, space: InputSpace, anchors: Sequence[Point], values: Sequence[Sequence[Number]]
+) -> tuple[list[list[list[Fraction]]], list[tuple[Number, ...]]]:
+    """Slopes of values that pass through the given ones at the anchors, and the constants that go with them.
+
+    They are about those of the target, or at random; in cross-attention there are only those of K.
+    """
+    m = space.size if space.query_shape is None else space.shape[0] * space.shape[1]
+    own, scale = rnd.random() < 0.7, Fraction(10 ** rnd.uniform(-6, 3))
+    slopes: list[list[list[Fraction]]] = [[[] for _ in range(m)] for _ in values]
+    step = Fraction(1, 10**5)
+    for anchor in anchors:
+        for k in range(m):
+            ends = [values_at(target, (*anchor[:k], anchor[k] + s * step, *anchor[k + 1 :])) for s in (-1, 1)]
+            for r, (lo, hi) in enumerate(zip(*ends, strict=True)):
+                slope = Fraction(float((hi - lo) / (2 * step)))
+                slopes[r][k].append(slope if own and abs(slope) < 10**4 else scale * Fraction(rnd.gauss(0, 1)) / 3)
+    for rows in slopes:
+        if rnd.random() < 0.2:
+            rows[rnd.randrange(m)] = [Fraction(0)] * len(anchors)
+    constants = [
+        tuple(
+            Fraction(v) - sum(rows[k][i] * anchor[k] for k in range(m))
+            for i, (v, anchor) in enumerate(zip(line, anchors, strict=True))
+        )
+        for line, rows in zip(values, slopes, strict=True)
+    ]
+    return slopes, constants
 
 
 def values_at(target: Any, anchor: Point) -> list[Fraction]:
@@ -394,19 +450,25 @@ def random_statement(rnd: random.Random) -> Statement:
         conditions = [f"{names[0]} {rnd.choice(['<=', '<', '>'])} {cut}"]
         conditions += [f"not {random_target(rnd, names, 1)} < {random_target(rnd, names, 1)} - 1"] * rnd.randrange(2)
     beta = Fraction(10 ** rnd.uniform(-2, 8)).limit_denominator(1000) or Fraction(1, 100)
+    own = random.Random(f"{target} {beta}")
+    sloped = own if own.random() < 0.4 else None
     if rnd.random() < 0.6:
         largest = rnd.choice([1, 4, 16, 64]) ** (1 / m)
         counts = [rnd.randint(1, max(1, int(largest))) for _ in range(m)]
-        return grid_statement(target, box, counts, beta, 1, shape, conditions)
-    keys, biases, values = _irregular(rnd, parse_target(target, space), box, beta)
-    return statement_of(target, box, keys, biases, values, 1, shape, conditions)
+        return grid_statement(target, box, counts, beta, 1, shape, conditions, sloped)
+    parsed = parse_target(target, space)
+    keys, biases, values, places = _irregular(rnd, parsed, box, beta)
+    slopes, constants = affine_values(sloped, parsed, space, places, values) if sloped else ([], values)
+    return statement_of(target, box, keys, biases, constants, 1, shape, conditions, slopes)
 
 
 Rows = list[list[Fraction]]
 
 
-def _irregular(rnd: random.Random, target: Target, box: Box, beta: Fraction) -> tuple[Rows, list[Fraction], Rows]:
-    """Keys, biases and values off any grid: random slopes, or anchors at random places with biases off by a little."""
+def _irregular(
+    rnd: random.Random, target: Target, box: Box, beta: Fraction
+) -> tuple[Rows, list[Fraction], Rows, list[Point]]:
+    """Keys, biases, values and places off any grid: random slopes, or anchors there with biases off by a little."""
     tokens = rnd.choice([1, 2, 3, 7, 20])
     places = points_of(box, tokens, rnd)[-tokens:]
     bend = rnd.choice([0, Fraction(1, 10**6), Fraction(1, 3)])
@@ -418,7 +480,7 @@ def _irregular(rnd: random.Random, target: Target, box: Box, beta: Fraction) -> 
         biases = [beta * Fraction(rnd.gauss(0, 1)) / 3 for _ in places]
     noise = rnd.choice([0, 0, Fraction(1, 100), 1])
     values = [[v + noise * Fraction(rnd.uniform(-1, 1)) for v in values_at(target, place)] for place in places]
-    return keys, biases, [list(line) for line in zip(*values, strict=True)]
+    return keys, biases, [list(line) for line in zip(*values, strict=True)], places
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -49,10 +49,19 @@ FALSE = [1 - 2.0**-50, 1 - 2.0**-42, 1 - 1e-9, 1 - 1e-5, 0.9, 0.5, 0.01, 0.0, -1
 """What an error is multiplied by to give bounds that do not hold."""
 
 
-def head_of(keys: Rows, biases: Rows[0], values: Rows) -> ReducedHead:  # type: ignore[valid-type]
+def head_of(
+    keys: Rows,
+    biases: Rows[0],  # type: ignore[valid-type]
+    values: Rows,
+    slopes: dict[int, Rows] | None = None,
+) -> ReducedHead:
     rows = [[Fraction(x) for x in row] for row in keys]
     return ReducedHead(
-        len(biases), tuple(rows), [Fraction(x) for x in biases], tuple([Fraction(x) for x in v] for v in values)
+        len(biases),
+        tuple(rows),
+        [Fraction(x) for x in biases],
+        tuple([Fraction(x) for x in v] for v in values),
+        {k: tuple([Fraction(x) for x in g] for g in rows) for k, rows in (slopes or {}).items()},
     )
 
 
@@ -93,7 +102,7 @@ class Boxes:
 
     def moments(self, order: int) -> tuple[Model, list[Model], FloatArray]:
         rows = range(len(self.head.values))
-        return moments(self.rounded, rows, self.tokens, self.present, self.difference, self.radius, order)
+        return moments(self.rounded, rows, self.tokens, self.present, self.difference, self.centre, self.radius, order)
 
 
 def boxes_of(
@@ -161,7 +170,16 @@ def random_boxes(rnd: random.Random, count: int) -> Boxes:
     )
     if rnd.random() < 0.3:
         radius = np.maximum(radius, 2.0**-50 * np.abs(centre))
-    return boxes_of(head_of(keys, biases, values), centre, radius, rnd)
+    slopes = random_slopes(rnd, m, tokens, len(values)) if rnd.random() < 0.5 else {}
+    return boxes_of(head_of(keys, biases, values, slopes), centre, radius, rnd)
+
+
+def random_slopes(rnd: random.Random, m: int, tokens: int, rows: int) -> dict[int, list[list[Fraction]]]:
+    """Coefficients of some entries of the input in the values, of any size; some rows are 0."""
+    scale = float(10 ** rnd.uniform(-6, rnd.choice([1, 3, 9])))
+    shared = _gauss(scale)(rnd, 1) * tokens
+    make = [_gauss(scale), lambda rnd, n: shared[:n], _gauss(0.0), _gauss(scale, rnd.choice([0, 10**8]))]
+    return {k: [rnd.choice(make)(rnd, tokens) for _ in range(rows)] for k in range(m) if rnd.random() < 0.8}
 
 
 def random_target(rnd: random.Random, boxes: Boxes) -> Target:
@@ -171,12 +189,15 @@ def random_target(rnd: random.Random, boxes: Boxes) -> Target:
     weights = np.exp(boxes.difference[0]) * boxes.present[0]
     weights /= weights.sum()
     entries = []
-    for values in boxes.rounded.values[:, boxes.tokens[0]]:
+    for row in range(len(boxes.rounded.values)):
+        values = boxes.rounded.values_at(row, boxes.tokens[0], boxes.centre[0])
         level = float(weights @ values)
         name = rnd.choice(names)
         near = [f"({level!r})"]
         for k, keys in enumerate(boxes.rounded.keys[:, boxes.tokens[0]]):
             slope = float(weights @ ((keys - weights @ keys) * (values - level)))
+            if k in boxes.rounded.slopes:
+                slope += float(weights @ boxes.rounded.slopes[k][row, boxes.tokens[0]])
             near.append(f"({slope!r})*({names[k]}-({float(boxes.centre[0, k])!r}))")
         entries.append(
             rnd.choice(
@@ -213,11 +234,11 @@ def check_boxes(boxes: Boxes, target: Target, order: int, rnd: random.Random, po
             for u in unit_points(boxes.centre.shape[1], points, rnd):
                 x = point_at(boxes.centre[b], boxes.radius[b], u)
                 weights = exact_weights(boxes.head, tokens, x)
-                check_moments(boxes, b, u, weights, zeroth, firsts, middle)
+                check_moments(boxes, b, u, x, weights, zeroth, firsts, middle)
                 for r, value in enumerate(values_of(target, x)):
                     assert value is not UNDEFINED
                     if value is not UNKNOWN:
-                        error = abs(value - exact_entry(boxes.head, r, tokens, weights)).lower()
+                        error = abs(value - exact_entry(boxes.head, r, tokens, weights, x)).lower()
                         errors[r][b] = errors[r][b].max(error)
         passed = 0
         for r in range(rows):
@@ -249,6 +270,7 @@ def check_moments(
     boxes: Boxes,
     b: int,
     u: list[fmpq],
+    x: list[fmpq],
     weights: list[arb],
     zeroth: Model,
     firsts: list[Model],
@@ -264,7 +286,8 @@ def check_moments(
             continue
         exact = total
         if r is not None:
-            exact = total * (exact_entry(boxes.head, r, boxes.active(b), weights) - arb(fraction(middle[r, b])))
+            near = polynomial(middle[r, :, b], powers)
+            exact = total * (exact_entry(boxes.head, r, boxes.active(b), weights, x) - arb(near))
         value, rest = polynomial(model.coefficients[:, b], powers), fraction(remainder)
         if exact.contains(0):
             assert abs(value) <= rest or not exact.is_zero()
@@ -510,7 +533,8 @@ def float_errors(head: ReducedHead, target: Target, x: FloatArray, box: Box) -> 
     rounded = round_head(head, box)
     scores = x @ rounded.keys + rounded.biases
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    entry = weights @ rounded.values[0] / weights.sum(axis=1)
+    values = rounded.values[0] + sum(x[:, k, None] * slopes[0] for k, slopes in rounded.slopes.items())
+    entry = (weights * values).sum(axis=1) / weights.sum(axis=1)
     errors: FloatArray = np.nan_to_num(np.abs(evaluate_float(target, x)[:, 0] - entry))
     return errors
 
@@ -538,7 +562,7 @@ def largest_error(
     ]
     with flint.ctx.workprec(BITS):
         (value,) = values_of(target, point)
-        entry = exact_entry(head, 0, range(head.tokens), exact_weights(head, range(head.tokens), point))
+        entry = exact_entry(head, 0, range(head.tokens), exact_weights(head, range(head.tokens), point), point)
         return float(abs(value - entry).lower()) * (1 - 2.0**-50), float(float_errors(head, target, x, box).max())
 
 
@@ -560,7 +584,22 @@ def random_claim(rnd: random.Random) -> tuple[ReducedHead, Target, Box]:
     values = evaluate_float(target, np.array(anchors, float))[:, 0].tolist()
     if rnd.random() < 0.3:
         values = [rnd.gauss(0, 1) for _ in range(tokens)]
-    return head_of(keys, biases, [[Fraction(v) / 3 * 3 + Fraction(1, 10**17) for v in values]]), target, box
+    slopes: dict[int, list[list[Fraction]]] = {}
+    if rnd.random() < 0.5:
+        slopes = random_slopes(rnd, m, tokens, 1)
+        if rnd.random() < 0.7:  # the slopes of the target at the anchors
+            slopes = {k: [tangents(target, anchors, k)] for k in range(m)}
+        for k, (row,) in slopes.items():
+            values = [v - float(g * anchor[k]) for v, g, anchor in zip(values, row, anchors, strict=True)]
+    return head_of(keys, biases, [[Fraction(v) / 3 * 3 + Fraction(1, 10**17) for v in values]], slopes), target, box
+
+
+def tangents(target: Target, anchors: Sequence[Sequence[Fraction]], k: int) -> list[Fraction]:
+    """About the slopes of the target along an axis."""
+    points = np.array(anchors, float)
+    step = np.eye(points.shape[1])[k] * 1e-6
+    values = evaluate_float(target, points + step)[:, 0] - evaluate_float(target, points - step)[:, 0]
+    return [Fraction(value) / 2 * 10**6 for value in np.nan_to_num(values).tolist()]
 
 
 def searched(

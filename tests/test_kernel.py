@@ -394,7 +394,7 @@ def test_cross_attention() -> None:
 @pytest.mark.parametrize(
     ("expected", "path", "value"),
     [
-        ("unsupported", "linear_K.0.P", sparse(3, 1, (2, 0, "1"))),  # values depend on K
+        ("leaf", "linear_K.0.P", sparse(3, 1, (2, 0, "1"))),  # values depend on K
         ("unsupported", "linear_K.0.P", sparse(3, 1, (0, 0, "1"))),  # scores have a product of K and Q
         ("leaf", "linear_K.0.P", sparse(3, 1, (1, 0, "1"))),  # a common bias, but the boxes are too wide in K
         ("shape", "linear_K.0.P", sparse(2, 1, (0, 0, "1"))),
@@ -746,7 +746,7 @@ REJECTIONS: list[tuple[str, str, Json]] = [
     ("shape", A + "W_O", sparse(16, 1, (0, 0, "2"))),
     ("shape", A + "W_O", sparse(16, 1, (0, 0, "1"), (3, 0, "1"))),
     ("shape", A + "W_O", sparse(16, 2, (0, 0, "1"))),
-    ("unsupported", A + "W_V", sparse(1, 5, (0, 4, "1"), (0, 0, "1"))),
+    ("leaf", A + "W_V", sparse(1, 5, (0, 4, "1"), (0, 0, "1"))),
     ("unsupported", A + "W_K", sparse(2, 5, (0, 1, "1"), (1, 2, "1"), (0, 0, "1"))),
     ("evidence", "evidence", None),
     ("malformed", "evidence", []),
@@ -776,7 +776,9 @@ REJECTIONS: list[tuple[str, str, Json]] = [
     ("tree", "evidence.trees.0", "z" + TREE[1:]),
     ("leaf", "evidence.trees.0", "A" + TREE[1:]),
     ("leaf", "evidence.trees.0", "Z"),
-    ("tree", "evidence.trees.0", "@" + TREE[1:]),
+    ("leaf", "evidence.trees.0", "@"),
+    ("leaf", "evidence.trees.0", ":"),
+    ("tree", "evidence.trees.0", "#" + TREE[1:]),
     ("tree", "evidence.trees.0", "[" + TREE[1:]),
     ("tree", "evidence.trees.0", "+" + TREE[1:]),
     ("leaf", "evidence.trees.0", "-"),
@@ -823,7 +825,6 @@ REFUTATIONS: list[tuple[str, str, Json]] = [
     ("undefined", "statement.target", "log(x - 1/4)"),
     ("point", "statement.claim.tolerance", "0.02"),
     ("claim", "statement.claim.tolerance", "0"),
-    ("unsupported", A + "W_V", sparse(1, 5, (0, 4, "1"), (0, 0, "1"))),
     ("unsupported", A + "W_K", sparse(2, 5, (0, 1, "1"), (1, 2, "1"), (0, 0, "1"))),
 ]
 

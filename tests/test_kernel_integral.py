@@ -336,7 +336,8 @@ def test_weights_without_bound_do_not_spoil_the_range() -> None:
         walk = walk_of(claim("0", "1", "1", head))
         tokens, centres, radii = walk.without_silent(walk.root, walk.all)
         assert len(tokens[0]) == 3
-        ends = sorted(signs * Fraction(end, 2**64) for end in walk.head_range(0, tokens, walk.weights(centres, radii)))
+        (v,), weights = walk.at_box(walk.root, tokens), walk.weights(centres, radii)
+        ends = sorted(signs * Fraction(end, 2**64) for end in walk.head_range(v, walk.spans[0], weights))
         assert ends[1] == HALF
         assert 0 <= 10 * math.exp(-5) / (1 + math.exp(-5)) - ends[0] < 1e-15
 

@@ -36,7 +36,7 @@ from attncert.verifier import prove_sup as prove
 from attncert.verifier.prove import Outcome, verify
 
 AXES = "0123456789abcdefghijklmnopqrstuvwxyz"
-LEAVES = ".-ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # to be proved, outside the domain, to be proved by expansion
+LEAVES = ".-:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # to be proved, outside the domain, to be proved with Taylor models
 UNSEEN = ("undefined", "point")
 """What the kernel says of a violation so near to a jump or a pole that it cannot tell them apart with its bits."""
 
@@ -204,11 +204,13 @@ def attacks(statement: Statement, evidence: Paving | None, bound: Fraction, x: P
     """Evidence for another bound, and finer, at any precision and with any k: none of it proves a false claim."""
     columns = statement.target.shape[1]
     yield Paving(bound, 96, 40, (".",) * columns)
+    yield Paving(bound, 96, 40, (";",) * columns)
     yield Paving(bound, 32, 1, tuple(deepened(".", statement.domain, x, 45) for _ in range(columns)))
     if evidence is not None:
         finer = tuple(deepened(tree, statement.domain, x, 30) for tree in evidence.trees)
         yield replace(evidence, bound=bound)
         yield replace(evidence, bound=bound, trees=tuple(tree.replace(".", "-") for tree in finer))
+        yield replace(evidence, bound=bound, trees=tuple(tree.replace(".", "<") for tree in finer))
         for precision, silence in ((32, evidence.silence), (evidence.precision, 2), (300, 2000)):
             yield Paving(bound, precision, silence, finer)
 

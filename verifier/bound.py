@@ -154,7 +154,7 @@ class _Sup:
 
     def _least(self) -> Fraction:
         """The error that is aimed at where none is found: the head may be exact."""
-        size = max(float(np.max(np.abs(column.head.values))) for column in self.columns)
+        size = max(column.head.size for column in self.columns)
         return Fraction(max(size, 1e-90)) * LEAST
 
     def _enclosure(

@@ -211,6 +211,22 @@ class BoxSearch:
         block = replace(block, dropped=block.dropped + (block.counts - counts), counts=counts, tokens=tokens[keep])
         return block, score[keep], spread[keep], tilt
 
+    def value_ranges(
+        self, r: int, block: Block, live: IntArray, picked: IntArray | slice, centre: FloatArray, radius: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """The least and greatest values in row r over the boxes `live`, up to `value_slack`, for each of their tokens.
+
+        `picked` are the places of these tokens. Where values do not depend on x, both are the same array.
+        """
+        if not self.head.slopes:
+            values = self.head.values[r, block.tokens[picked]]
+            return values, values
+        tokens, of = block.tokens[picked], np.repeat(live, block.counts[live])
+        values, reach = self.head.values_at(r, tokens, centre[of]), np.zeros(len(of))
+        for part in self.head.parts_of(r, tokens, radius[of]).values():
+            reach += np.abs(part)
+        return values - reach, values + reach
+
     def split_axes(
         self, block: Block, rest: IntArray, lo: FloatArray, hi: FloatArray, centre: FloatArray, tilt: FloatArray
     ) -> npt.NDArray[np.int8]:
@@ -227,7 +243,10 @@ class BoxSearch:
         return np.where(allowed.any(axis=1), merit.argmax(axis=1), -1).astype(np.int8)
 
     def _variation(self, rest: IntArray, lo: FloatArray, hi: FloatArray, centre: FloatArray) -> FloatArray:
-        """The share of each axis in how much the target varies from the centre of the boxes, (rest, m)."""
+        """The share of each axis in how much the target varies from the centre of the boxes, (rest, m).
+
+        Values that depend on x follow its slope: then only how much it bends counts.
+        """
         m = centre.shape[1]
         variation = np.zeros((len(rest), m))
         if self.target is None:
@@ -235,11 +254,15 @@ class BoxSearch:
         middle = centre[rest]
         at_centre = evaluate_float(self.target, middle)[:, self.entries]
         for k in range(m):
+            changes = []
             for end in (lo, hi):
                 point = middle.copy()
                 point[:, k] = end[rest, k]
-                change = np.abs(evaluate_float(self.target, point)[:, self.entries] - at_centre).max(axis=1)
-                variation[:, k] = np.fmax(variation[:, k], change)
+                changes.append(evaluate_float(self.target, point)[:, self.entries] - at_centre)
+            if self.head.slopes:
+                changes = [changes[0] + changes[1]]
+            for change in changes:
+                variation[:, k] = np.fmax(variation[:, k], np.abs(change).max(axis=1))
         return shares(variation)
 
     def children(self, block: Block, axes: npt.NDArray[np.int8], tree: SplitTree) -> Block:

@@ -167,7 +167,7 @@ def _gaps(statement: Statement, column: Column, kappa: float, points: FloatArray
         for at in range(0, len(points), step):
             score = points[at : at + step] @ head.keys + head.biases
             place, token = np.nonzero(score > score.max(axis=1, keepdims=True) - kappa)
-            gap = np.abs(f[at + place] - head.values[:, token].T).max(axis=1)
+            gap = np.abs(f[at + place] - head.all_values_at(token, points[at + place])).max(axis=1)
             np.maximum.at(gaps, at + place, np.nan_to_num(gap, nan=0.0, posinf=0.0))
     gaps[~estimate_inside(statement.conditions, points)] = 0.0
     return gaps

@@ -136,8 +136,8 @@ class ForestSearch(BoxSearch):
         centre = 0.5 * (lo + hi)
         radius = up(np.maximum(hi - centre, centre - lo))
         block, _, _, tilt = self.activate(block, centre, radius)
-        values, slack = self.head.values[:, own].T, self.head.value_slack
-        miss = up(np.maximum(up(f_hi - down(values - slack)), up(up(values + slack) - f_lo)))
+        values, reach = self.head.all_values_at(own, centre), self.head.value_slack + self.head.reach_of(own, radius)
+        miss = up(np.maximum(up(f_hi - down(values - reach)), up(up(values + reach) - f_lo)))
         silent = block.tokens[starts_of(block.counts)] != own
         proved = silent | np.all(miss <= self.delta * (1 - MARGIN), axis=1)
         outside = ~proved & classify(self.conditions, lo, hi)[1]
@@ -159,6 +159,7 @@ class ForestSearch(BoxSearch):
             best[part] = score.argmax(axis=1)
             lead[part] = score[rows, best[part]] - score[rows, own[part]]
         slack = self.head.score_slack + MARGIN * self.kappa
-        gap = np.abs(evaluate_float(self.target, centre)[:, self.entries] - self.head.values[:, own].T).max(axis=1)
+        values = self.head.all_values_at(own, centre)
+        gap = np.abs(evaluate_float(self.target, centre)[:, self.entries] - values).max(axis=1)
         far = (gap > self.delta * (1 + MARGIN)) & (lead < self.kappa - slack)
         return np.where(lead > self.kappa + slack, best, -1), far & estimate_inside(self.conditions, centre)

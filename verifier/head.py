@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,7 @@ from attncert.certificates.numbers import float_down, float_up
 from attncert.verifier.reduction import ReducedHead
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.integer[Any]]
 
 LARGEST = 1e300
 """Numbers of a head up to this size can be verified: their products are far from overflow."""
@@ -31,8 +34,10 @@ class FloatHead:
 
     keys (m, N), biases (N,), values (d_o, N) are float64. For every x in the domain and all tokens i, k the scores
     differ by s_i - s_k, and `score_slack` bounds the error of any evaluation of that difference plus a radius term
-    sum_j |a_ij - a_kj| r_j in float64 (see `round_head`). `value_slack` (d_o,) bounds |v_i - values_i|;
-    `value_min`, `value_max` (d_o,) enclose all exact values.
+    sum_j |a_ij - a_kj| r_j in float64 (see `round_head`). The values are values_i + sum_k slopes[k]_i x_k over the
+    entries k in `slopes`, each (d_o, N), none where they are constant; `value_slack` (d_o,) bounds the error of that,
+    evaluated by `values_at` at the centre of a box with `parts_of` around it. `value_min`, `value_max` (d_o,) enclose
+    all exact values over the domain.
     """
 
     keys: FloatArray
@@ -42,11 +47,43 @@ class FloatHead:
     value_slack: FloatArray
     value_min: FloatArray
     value_max: FloatArray
+    slopes: Mapping[int, FloatArray] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
         """The number N of tokens."""
         return int(self.biases.shape[0])
+
+    @property
+    def size(self) -> float:
+        """The largest size of a value over the domain."""
+        return float(np.max(np.abs([self.value_min, self.value_max])))
+
+    def values_at(self, r: int, tokens: IntArray, point: FloatArray) -> FloatArray:
+        """Values in row r of tokens at points; tokens (...), point (..., m)."""
+        values = self.values[r][tokens]
+        for k, slopes in self.slopes.items():
+            values += slopes[r][tokens] * point[..., k]
+        return values
+
+    def parts_of(self, r: int, tokens: IntArray, radius: FloatArray) -> dict[int, FloatArray]:
+        """Coefficients of u_k in the values in row r over boxes c + r u; tokens (...), radius (..., m)."""
+        return {k: slopes[r][tokens] * radius[..., k] for k, slopes in self.slopes.items()}
+
+    def all_values_at(self, tokens: IntArray, points: FloatArray) -> FloatArray:
+        """Values in all rows, (n, d_o), of a token (n,) at each point (n, m)."""
+        return np.stack([self.values_at(r, tokens, points) for r in range(len(self.values))], axis=1)
+
+    def reach_of(self, tokens: IntArray, radius: FloatArray) -> FloatArray:
+        """How far values may be from those at the centre of a box, (n, d_o), of a token (n,) with radius (n, m).
+
+        Rounding: as many additions of products as entries, each rounded up; 0 where values are constant.
+        """
+        reach = np.zeros((len(tokens), len(self.values)))
+        for r in range(len(self.values)):
+            for part in self.parts_of(r, tokens, radius).values():
+                reach[:, r] = up(reach[:, r] + up(np.abs(part)))
+        return reach
 
 
 def round_head(head: ReducedHead, box: Box) -> FloatHead:
@@ -58,31 +95,43 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     term is at most 2 S and sums m products of rounded factors, relative error below (m + 4) u: another
     (2m + 8) u S. Adding it and the difference rounds twice more, 8 u S. Together (4m + 24) u S; the slack is 8 (m +
     4) u S, which also covers the second-order terms and the rounding of S itself. The least normal number covers
-    underflow.
+    underflow. Values that depend on x are evaluated with no more operations than scores, at the centre and with a
+    radius: the same slack, with S a bound on sum_k |g_ik| |x_k| + |u_i|, is theirs. Constant ones are rounded once.
     """
     n, m = head.tokens, len(head.keys)
     try:
         keys = np.stack([row_to_floats(row, n) for row in head.keys])
         biases = row_to_floats(head.biases, n)
         values = np.stack([row_to_floats(row, n) for row in head.values])
-        largest = max(float(np.max(np.abs(numbers))) for numbers in (keys, biases, values))
+        slopes = {k: np.stack([row_to_floats(row, n) for row in rows]) for k, rows in head.slopes.items()}
+        largest = max(float(np.max(np.abs(numbers))) for numbers in (keys, biases, values, *slopes.values()))
     except OverflowError:
         largest = math.inf
     if not largest <= LARGEST:
         raise InvalidAttention(f"a score or value of the head is beyond {LARGEST:g}, too large for the verifier")
     reach = [max(abs(float_down(lo)), abs(float_up(hi))) for lo, hi in box.sides]
     size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m))))
+    tiny = 2.0**-1060 * (m + 1 + sum(reach)) + 2.0**-1022
     slack = up(2 * UNIT * np.max(np.abs(values), axis=1)) * np.array(
         [0.0 if _is_float(row) else 1.0 for row in head.values]
     )
+    low, high = values, values
+    if slopes:
+        ends = [(float_down(lo), float_up(hi)) for lo, hi in box.sides]
+        terms = {k: np.stack([slope * end for end in ends[k]]) for k, slope in slopes.items()}
+        low = values + sum(term.min(axis=0) for term in terms.values())
+        high = values + sum(term.max(axis=0) for term in terms.values())
+        sizes = np.max(np.abs(values) + sum(np.abs(term).max(axis=0) for term in terms.values()), axis=1)
+        slack = up(8 * (m + 4) * UNIT * sizes * (1 + 2**-20) + tiny)
     return FloatHead(
         keys=keys,
         biases=biases,
         values=values,
-        score_slack=8 * (m + 4) * UNIT * size * (1 + 2**-20) + 2.0**-1060 * (m + 1 + sum(reach)) + 2.0**-1022,
+        score_slack=8 * (m + 4) * UNIT * size * (1 + 2**-20) + tiny,
         value_slack=slack,
-        value_min=down(values.min(axis=1) - slack),
-        value_max=up(values.max(axis=1) + slack),
+        value_min=down(low.min(axis=1) - slack),
+        value_max=up(high.max(axis=1) + slack),
+        slopes=slopes,
     )
 
 

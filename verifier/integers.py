@@ -21,7 +21,7 @@ from attncert.verifier import kernel
 from attncert.verifier.boxes import Progress
 from attncert.verifier.jensen import expansion_order
 from attncert.verifier.outcome import Column, kernel_precision, silence_for
-from attncert.verifier.tree import AXES, LEAF_MARK, ORDERS, OUTSIDE_MARK
+from attncert.verifier.tree import AXES, LEAF_MARK, ORDERS, OUTSIDE_MARK, SCORES
 
 POINTS = 257
 """Points at which the error is looked at first."""
@@ -154,7 +154,10 @@ class ExactClaim:
 
     def _tree(self, walk: kernel.Paving, column: int, state: _State) -> Iterator[str]:
         """The split tree of one output column in preorder, depth first."""
-        marks = ORDERS[order_for(self.columns[column], state.bound) - 1], LEAF_MARK
+        order = order_for(self.columns[column], state.bound)
+        marks = [ORDERS[order - 1], LEAF_MARK]
+        if self.columns[column].head.slopes:
+            marks.insert(0, SCORES[min(order, len(SCORES)) - 1])
         stack = [(walk.root, walk.all)]
         tokens = self.columns[column].head.tokens
         state.proved = 0.0

@@ -183,7 +183,7 @@ class IntegralSearch(BoxSearch):
             block, d_centre, d_radius, tilt = self.activate(block, centre, radius)
             part = np.ldexp(1.0, -block.level.sum(axis=1))
             volume = self.volume_high * part * (1 + 2.0**-40) + 2.0**-1022
-            heads = [self._head(r, block, d_centre, d_radius) for r in range(len(self.entries))]
+            heads = [self._head(r, block, centre, radius, d_centre, d_radius) for r in range(len(self.entries))]
             lower, parts = np.zeros(len(lo)), np.zeros((len(lo), len(self.entries)))
             for r, (t_lo, t_hi) in enumerate(heads):
                 least = np.maximum(np.maximum(down(f_lo[:, r] - t_hi), down(t_lo - f_hi[:, r])), 0.0)
@@ -232,7 +232,7 @@ class IntegralSearch(BoxSearch):
         lower, upper = np.zeros(len(live)), np.full(len(live), np.inf)
         f = models(self.target, centre[live], radius[live], self.order)
         rows = range(len(self.entries))
-        expanded = expansions(self.head, rows, block, live, d_centre, radius, self.order)
+        expanded = expansions(self.head, rows, block, live, d_centre, centre, radius, self.order)
         for part, zeroth, firsts, middle in expanded:
             least, most = np.zeros(len(part)), np.zeros(len(part))
             leak = block.dropped[live[part]] * self.leak
@@ -249,9 +249,20 @@ class IntegralSearch(BoxSearch):
         upper *= part_high * (1 + 2.0**-40)
         return np.where(np.isfinite(lower), lower, 0.0), np.where(np.isnan(upper), np.inf, upper)
 
-    def _head(self, r: int, block: Block, d_centre: FloatArray, d_radius: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _head(
+        self,
+        r: int,
+        block: Block,
+        centre: FloatArray,
+        radius: FloatArray,
+        d_centre: FloatArray,
+        d_radius: FloatArray,
+    ) -> tuple[FloatArray, FloatArray]:
         """Bounds (B,) on entry r of the head: the hull of the active tokens, and the share of the silent ones."""
-        t_lo, t_hi = head_hull(self.head.values[r, block.tokens], d_centre, d_radius, block.counts)
+        low, high = self.value_ranges(r, block, np.arange(len(block.counts)), slice(None), centre, radius)
+        t_lo, t_hi = head_hull(low, d_centre, d_radius, block.counts)
+        if high is not low:
+            t_hi = head_hull(high, d_centre, d_radius, block.counts)[1]
         slip = up(up(up(block.dropped * self.leak) * self.spread[r]) + self.head.value_slack[r])
         return down(t_lo - slip), up(t_hi + slip)
 

@@ -9,7 +9,8 @@ and |f - T| <= e if e M0 +- N >= 0 for both signs. Both moments are expanded to 
 products of p and p (v - T0) with the monomials tau^a / a!, and with rho_i = sum_k |tau_ik| the exponential of a token
 exceeds its Taylor polynomial by at most rho_i^{K+1} / (K+1)! / (1 - rho_i / (K+2)), or e^{rho_i} in place of the
 quotient. T0 near T(c) removes the cancellation between f and T. Any vector may stand for abar, and any number for T0:
-they are the rounded ones.
+they are the rounded ones. Values that depend on x are affine in u on the box: each u_k adds its product with the moment
+of its coefficients to M1, and T0 is affine in u as well.
 """
 
 from __future__ import annotations
@@ -39,12 +40,13 @@ def expansions(
     block: Block,
     live: IntArray,
     difference: FloatArray,
+    centre: FloatArray,
     radius: FloatArray,
     order: int,
 ) -> Iterator[tuple[IntArray, Model, list[Model], FloatArray]]:
     """The moments of the boxes `live` of a block, as (part, M0, M1 of each row, T0): `part` are places in `live`.
 
-    difference: the scores at the centre relative to the best one, for the block's tokens; radius (B, m).
+    difference: the scores at the centre relative to the best one, for the block's tokens; centre, radius (B, m).
     """
     starts, counts = starts_of(block.counts)[live], block.counts[live]
     for width, part in _by_width(counts):
@@ -52,7 +54,8 @@ def expansions(
         present = places < counts[part][:, None]
         picked = starts[part][:, None] + np.where(present, places, 0)
         tokens, scores = block.tokens[picked], difference[picked]
-        yield part, *moments(head, rows, tokens, present, scores, radius[live[part]], order)
+        place = centre[live[part]], radius[live[part]]
+        yield part, *moments(head, rows, tokens, present, scores, *place, order)
 
 
 def _by_width(counts: IntArray) -> list[tuple[int, IntArray]]:
@@ -74,20 +77,23 @@ def moments(
     tokens: npt.NDArray[np.int32],
     present: BoolArray,
     difference: FloatArray,
+    centre: FloatArray,
     radius: FloatArray,
     order: int,
 ) -> tuple[Model, list[Model], FloatArray]:
-    """Models of M0, and of M1 for the given rows of the values; and the T0 of each, (rows, B).
+    """Models of M0, and of M1 for the given rows of the values; and the T0 of each, (rows, 1, B), or (rows, 1 + m, B)
+    with the coefficients of the u_k where values depend on x.
 
     tokens, present, difference: (B, U) the active tokens of each box, padded; which of them are there; their scores at
-    the centre relative to the best one. radius: (B, m).
+    the centre relative to the best one. centre, radius: (B, m).
 
     Rounding argument. The exact weight of a token over the box is p_i e^{t_i} times a common factor and a relative
     error: the slack of the head covers scores and slopes (`round_head`; twice, for tau is rounded once more), 2^-48 the
     exponential and its normalisation, TINY e^{rho_i} its underflow and that of products. A moment is a sum of U
     products of at most K + 3 rounded factors, so the coefficients err together by at most (U + 2 K + 8) u times
-    sum_i p_i |v_i - T0| e^{rho_i} (Higham, Accuracy and Stability, section 3.1, any order of summation). Both are part
-    of `relative`; the remainders are sums of nonnegative terms, inflated by UP, which is above 1 + (U + 40) u.
+    sum_i p_i |v_i - T0| e^{rho_i} (Higham, Accuracy and Stability, section 3.1, any order of summation). Where values
+    depend on x, |v_i - T0| is the sum of the sizes of its coefficients, and m more additions follow. Both are part of
+    `relative`; the remainders are sums of nonnegative terms, inflated by UP, which is above 1 + (U + 40) u.
     """
     boxes, width = tokens.shape
     m = radius.shape[1]
@@ -102,9 +108,17 @@ def moments(
         keys *= radius[:, k, None]
         tau.append(keys)
         rho += np.abs(keys)
-    values = np.stack([head.values[r][tokens] for r in rows], axis=1)  # (B, rows, U)
+    values = np.stack([head.values_at(r, tokens, centre[:, None]) for r in rows], axis=1)  # (B, rows, U)
     middle = np.matmul(values, p[:, :, None])[:, :, 0]
     values -= middle[:, :, None]
+    sloped = [head.parts_of(r, tokens, radius[:, None]) for r in rows]
+    parts = {k: np.stack([part[k] for part in sloped], axis=1) for k in head.slopes}  # each (B, rows, U)
+    near = np.zeros((len(rows), 1 + m if parts else 1, boxes))
+    near[:, 0] = middle.T
+    for k, part in parts.items():
+        mean = np.matmul(part, p[:, :, None])[:, :, 0]
+        part -= mean[:, :, None]
+        near[:, 1 + k] = mean.T
     indices = multi_indices(m, order)
     weights = np.empty((len(indices), boxes, width))
     weights[0] = p
@@ -119,24 +133,33 @@ def moments(
     first = weights.sum(axis=2)
     second = np.matmul(by_box, values.transpose(0, 2, 1))  # (B, A, rows)
     slack = math.expm1(2 * head.score_slack) if head.score_slack < 300 else math.inf
-    relative = slack * UP + 2.0**-48 + (width + 2 * order + 8) * 2 * UNIT
+    relative = slack * UP + 2.0**-48 + (width + 2 * order + 8 + len(parts)) * 2 * UNIT
     growth = np.exp(rho)
-    near = rho < order + 1.5  # beyond that the quotient is the larger one
-    stretch = np.where(near, 1 / np.where(near, 1 - rho / (order + 2), 1.0), growth)
+    flat = rho < order + 1.5  # beyond that the quotient is the larger one
+    stretch = np.where(flat, 1 / np.where(flat, 1 - rho / (order + 2), 1.0), growth)
     underflow = np.where(present, TINY * growth, 0.0)
     growth *= p
     growth += underflow
     rest = rho ** (order + 1) / math.factorial(order + 1) * stretch * p + relative * growth + underflow
     np.abs(values, out=values)
+    cut = np.zeros((boxes, len(rows)))
+    for k, part in parts.items():
+        moment = np.matmul(by_box, part.transpose(0, 2, 1))
+        for n, a in enumerate(indices):
+            if sum(a) < order:
+                second[:, place[tuple(x + (j == k) for j, x in enumerate(a))]] += moment[:, n]
+            else:
+                cut += np.abs(moment[:, n])
+        values += np.abs(part)
     remainder_first = rest.sum(axis=1) * UP
-    remainder_second = np.matmul(values, rest[:, :, None])[:, :, 0]
+    remainder_second = np.matmul(values, rest[:, :, None])[:, :, 0] + cut
     remainder_second += head.value_slack[list(rows)] * (1 + relative) * growth.sum(axis=1)[:, None] + TINY
     zeroth = Model(first, remainder_first, m, order, order)
     firsts = [
         Model(np.ascontiguousarray(second[:, :, r].T), remainder_second[:, r] * UP, m, order, order)
         for r in range(len(rows))
     ]
-    return zeroth, firsts, middle.T
+    return zeroth, firsts, near
 
 
 def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: FloatArray) -> BoolArray:
@@ -145,7 +168,7 @@ def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: Floa
     Rounding argument. The coefficients of e M0 +- N are rounded twice more; that costs at most 2^-51 of the sum of
     absolute values, which UP - 1 = 2^-40 of the same sum covers together with the sums of `least`.
     """
-    numerator = f.shifted(-middle) * zeroth - first
+    numerator = _relative(f, middle) * zeroth - first
     scaled = bound * zeroth.coefficients
     size = np.abs(scaled).sum(axis=0) + np.abs(numerator.coefficients).sum(axis=0)
     rest = (bound * zeroth.remainder + numerator.remainder + 2.0**-44 * size) * UP
@@ -159,13 +182,21 @@ def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: Floa
 
 def error_model(zeroth: Model, first: Model, middle: FloatArray, f: Model) -> Model:
     """A model of the error f - T = N / M0 itself; M0 >= 1 up to rounding, by Jensen's inequality."""
-    return (f.shifted(-middle) * zeroth - first) * zeroth.reciprocal()
+    return (_relative(f, middle) * zeroth - first) * zeroth.reciprocal()
+
+
+def _relative(f: Model, middle: FloatArray) -> Model:
+    """f less a number for each box, (1, B), or less an affine function of u, (1 + m, B)."""
+    if len(middle) == 1:
+        return f.shifted(-middle[0])
+    return f - Model(middle, np.zeros(middle.shape[1]), f.m, f.order, 1)
 
 
 def power_mean(error: Model, power: Fraction) -> tuple[FloatArray, FloatArray]:
-    """Bounds (B,) on the mean of |error|^power over each box; NaN where the sign is open and the power not even.
+    """Bounds (B,) on the mean of |error|^power over each box; NaN where the sign is open and the power no integer.
 
-    The power is exact: one that float64 rounds to an even number is not even.
+    The power is exact: one that float64 rounds to an even number is not even. Where the sign is open and the power odd,
+    |error| is between 0 and the larger end of the range.
 
     The mean of u^a over [-1, 1]^m is the product of 1 / (a_k + 1) if all exponents are even, else 0. Rounding argument.
     The sum of products errs by less than 2^-44 of the sum of absolute values, which is added to the remainder.
@@ -173,7 +204,11 @@ def power_mean(error: Model, power: Fraction) -> tuple[FloatArray, FloatArray]:
     m = error.m
     if power % 2:
         values = error.range()
-        error = error.scaled(np.where(values.lo >= 0, 1.0, np.where(values.hi <= 0, -1.0, np.nan)))
+        known = (values.lo >= 0) | (values.hi <= 0)
+        open_ends = np.stack([np.zeros(len(known)), np.maximum(-values.lo, values.hi)])
+        error = error.scaled(np.where(known, np.where(values.lo >= 0, 1.0, -1.0), np.nan))
+        if power.denominator == 1:
+            error = error.selected(known, error.constant(open_ends))
     model = error.integer_power(int(power)) if power.denominator == 1 else error.power(float(power))
     shares = np.array(
         [0.0 if any(x % 2 for x in a) else 1 / math.prod(x + 1 for x in a) for a in multi_indices(m, model.degree)]

@@ -908,6 +908,10 @@ class Modeller(Evaluator):
             models[k] = Model(lo, hi, coefs, lo + hi & 1)
         return models
 
+    def place(self, axis: int) -> int:
+        """Return the place of the monomial u_k of a free entry."""
+        return self.table.squares[self.free.index(axis)][0]
+
     def constant(self, x: Interval) -> Model:
         """Return the constant in the middle of an interval."""
         middle = x[0] + x[1] >> 1
@@ -925,7 +929,7 @@ class Modeller(Evaluator):
         return model
 
     def node(self, op: str, operation: Callable[..., Interval], rule: Any, *operands: Any) -> Any:
-        """Apply an operation to ranges, and a rule to models; where the rule does not apply, the range remains."""
+        """Apply an operation to ranges, and a rule to models; the range remains where that says no more, or nothing."""
         x = operation(*[operand[:2] for operand in operands])
         if op in CONDITIONS:
             return operation(self.call("-", *operands)[:2], (0, 0)) if op[0] == "<" and x == (0, 1) else x
@@ -937,7 +941,7 @@ class Modeller(Evaluator):
             low, high, coefs, rest = rule(*operands)
         except Rejected:
             return self.constant(x)
-        return Model(max(low, x[0]), min(high, x[1]), coefs, rest)
+        return Model(max(low, x[0]), min(high, x[1]), coefs, rest) if 2 * rest < x[1] - x[0] else self.constant(x)
 
     def combined(self, operation: Callable[[int, int], int], x: Model, y: Model) -> Model:
         """Return x + y or x - y."""
@@ -1197,10 +1201,10 @@ def combined(weights: Sequence[Fraction], rows: Sequence[Row], limits: Limits) -
 
 
 class Head:
-    """T_j(x) = sum of softmax_i(s_ij(x)) v_i: the values of all tokens, and for each output column the scores.
+    """T_j(x) = sum of softmax_i(s_ij(x)) v_i(x): the values of all tokens, and for each output column the scores.
 
-    Fixed entries of the input are replaced by their values, so that scores are to be affine, and values constant, in
-    the free ones.
+    Fixed entries of the input are replaced by their values, so that scores are to be affine in the free ones. `values`
+    holds for each row of the output the constants of the values, and the slopes for each entry they depend on.
     """
 
     def __init__(self, value: Any, domain: Any, reader: Reader) -> None:
@@ -1237,9 +1241,8 @@ class Head:
         values = reader.matrix(fields["W_V"], f"{where}.W_V", None, len(Z[ONE]))
         self.selected = self.columns(reader.matrix(fields["W_O"], f"{where}.W_O", width), fields["W_O"]["shape"][1])
         self.keys, self.queries, forms = self.applied(keys, Z), self.applied(queries, Y), self.applied(values, Z)
-        self.values = forms.pop(ONE)
-        for k, form in forms.items():
-            require(all(map(vanishes, form)), "unsupported", f"{where}: values depend on entry {k} of the input")
+        kept = [[k for k, form in forms.items() if k == ONE or not vanishes(form[r])] for r in range(len(values))]
+        self.values: list[dict[int, Row]] = [{k: forms[k][r] for k in names} for r, names in enumerate(kept)]
 
     def embedded(self, reader: Reader, fields: Any, name: str, R: str, shape: tuple[int, int], before: int) -> Forms:
         """Read Z = sum of P X Q + R for the input X whose entries follow `before` others; fixed entries join R."""
@@ -1298,12 +1301,33 @@ class Head:
                     require(vanishes(row), "unsupported", product)
         return result
 
+    def at(self, rows: dict[int, Row], place: list[Fraction]) -> list[Fraction]:
+        """Return scores or values at a point, exactly."""
+        row = combined([Fraction(1) if k == ONE else place[k] for k in rows], list(rows.values()), self.limits)
+        return [entry(row, i) for i in range(self.tokens)]
+
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The walk down a split tree, and the silent tokens
 
 Box = list[tuple[int, int, int, int]]  # for each side its outward ends lo, hi, and its place: part `index` of 2^`level`
 Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and for each axis the slopes
+
+
+class Values(NamedTuple):
+    """Values v_i of tokens on a box: each lies in [v, v + moved], v = values_i + sum of parts_ik u_k."""
+
+    values: list[int]
+    parts: dict[int, list[int]]
+    moved: int
+
+    def ranges(self) -> tuple[list[int], list[int]]:
+        """Return the lower and the upper ends of the values over the box."""
+        lows = highs = self.values
+        for part in self.parts.values():
+            lows = [v - abs(a) for v, a in zip(lows, part, strict=True)]
+            highs = [v + abs(a) for v, a in zip(highs, part, strict=True)]
+        return lows, [v + self.moved for v in highs] if self.moved else highs
 
 
 def rounded(row: Row, tokens: int, P: int) -> tuple[list[int], int]:
@@ -1349,8 +1373,8 @@ class Walk:
                 self.all.append(slopes)
                 self.axes.append(axis)
         self.silent = silence * constant("ln2", 2 * P + 1)[1] + self.slack
-        self.values = [rounded(row, head.tokens, P) for row in head.values]
-        self.spans = [(min(values), max(values) + moved) for values, moved in self.values]
+        self.values = [self.rounded_values(rows) for rows in head.values]
+        self.spans = [(min(lows), max(highs)) for lows, highs in map(Values.ranges, self.at_box(self.root, self.all))]
         self.conditions = [Evaluator(condition, P, head.limits) for condition in head.conditions]
         self.sums: list[int | Fraction] = []  # what the leaves add up to, for a box of volume 1
 
@@ -1358,6 +1382,32 @@ class Walk:
         """Take a box for the root."""
         self.sides, P = sides, self.P
         self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in sides]
+
+    def rounded_values(self, rows: dict[int, Row]) -> tuple[list[int], dict[int, list[int]], int]:
+        """Round values v_i(x) to constants and slopes of P bits; over a box `at_box` then errs by 0 to `moved` units.
+
+        A slope is rounded down by less than a unit, which moves v_i by at most |x|; its product with the centre, and
+        that with the radius, by another unit each. What may be to both sides is taken off the constants.
+        """
+        slopes, tokens, both = {}, self.head.tokens, 0
+        constants, moved = rounded(rows[ONE], tokens, self.P)
+        for axis in rows.keys() - {ONE}:
+            slopes[axis], off = rounded(rows[axis], tokens, self.P)
+            both += 1 - (-off * max(-self.root[axis][0], self.root[axis][1]) >> self.P)
+        return [value - both for value in constants] if both else constants, slopes, moved + 2 * both + len(slopes)
+
+    def at_box(self, box: Box, tokens: Tokens) -> list[Values]:
+        """Return for each row the values as affine functions of u, on the box c + r u with u in [-1, 1]^m."""
+        result, picked = [], tokens[0]
+        for constants, slopes, moved in self.values:
+            values, parts = [constants[i] for i in picked], {}
+            for axis, numbers in slopes.items():
+                lo, hi, _, _ = box[axis]
+                active = [numbers[i] for i in picked]
+                values = [v + (a * (lo + hi) >> self.P + 1) for v, a in zip(values, active, strict=True)]
+                parts[axis] = [a * (hi - lo) >> self.P + 1 for a in active]
+            result.append(Values(values, parts, moved))
+        return result
 
     def check(self, tree: str) -> int:
         """Walk the tree in preorder, prove every leaf, and return their number."""
@@ -1440,10 +1490,11 @@ class Walk:
 
 Jets = tuple[list[list[int]], list[int]]  # for each monomial a the p tau^a of the tokens; bounds on what is missing
 ORDERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SCORES = ":;<=>?@"
 
 
 class Expansion(Walk):
-    """A walk about a target, whose leaves may have Taylor models: marked A for order 1, B for 2, ..."""
+    """A walk about a target, whose leaves may have Taylor models: marked A or : for order 1, B or ; for 2, ..."""
 
     def __init__(self, head: Head, target: Target, j: int, P: int, silence: int) -> None:
         """Prepare the target, on intervals too."""
@@ -1453,14 +1504,15 @@ class Expansion(Walk):
         self.outputs = [row[j] for row in target.outputs]
 
     def models(self, mark: str, box: Box, tokens: Tokens, centres: list[int]) -> tuple[Modeller, list[Model], Jets]:
-        """Return the models of the entries of the column, and the expansion of the weights."""
-        order = 1 + ORDERS.index(mark)
+        """Return the models of the entries of the column, and for a Taylor-Jensen leaf the expansion of the weights."""
+        order = 1 + (ORDERS if mark in ORDERS else SCORES).index(mark)
         if order not in self.modellers:
             free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
             self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
         models = self.modellers[order]
         inputs = models.inputs([(lo, hi) for lo, hi, _, _ in box])
-        return models, models.enclosures(inputs, self.outputs), self.jets(models, box, tokens, centres)
+        jets = self.jets(models, box, tokens, centres) if mark in ORDERS else ([], [])
+        return models, models.enclosures(inputs, self.outputs), jets
 
     def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
         """Expand weights w_i = q e^t, which are the e^(s_i) times a common factor, with t = sum of tau_k u_k.
@@ -1505,16 +1557,22 @@ class Expansion(Walk):
             coefs.append(sum(map(mul, numbers, factors)) // (factorials << self.P * (len(axes) + 1)))
         return models.bounded(coefs, len(coefs) - (-sum(map(mul, rests, map(abs, factors))) >> self.P))
 
-    def fraction(self, models: Modeller, f: Model, values: list[int], jets: Jets) -> tuple[Model, Model]:
+    def fraction(self, models: Modeller, f: Model, v: Values, jets: Jets) -> tuple[Model, Model]:
         """Return models of M0 = sum of w_i and N = f M0 - sum of w_i v_i, so that f - T' = N / M0.
 
-        A number near T' at the centre is taken off f and all v_i beforehand.
+        The mean of the v_i with the weights at the centre, an affine function, is taken off f and all v_i beforehand.
         """
         weights = jets[0][0]
-        near = sum(map(mul, weights, values)) // sum(weights)
-        M0 = self.moment(models, jets, [1 << self.P] * len(values))
-        M1 = self.moment(models, jets, [value - near for value in values])
-        N = models.combined(sub, f, models.constant((near, near)))
+        mean, near = sum(map(mul, weights, v.values)) // sum(weights), models.constant((0, 0))
+        near.coefs[0] = mean
+        M0 = self.moment(models, jets, [1 << self.P] * len(weights))
+        M1 = self.moment(models, jets, [value - mean for value in v.values])
+        for axis, part in v.parts.items():
+            u, place = models.constant((0, 0)), models.place(axis)
+            near.coefs[place] = mean = sum(map(mul, weights, part)) // sum(weights)
+            u.coefs[place] = 1 << self.P
+            M1 = models.combined(add, M1, models.multiplied(u, self.moment(models, jets, [a - mean for a in part])))
+        N = models.combined(sub, f, near)
         return M0, models.combined(sub, models.multiplied(N, M0), M1)
 
 
@@ -1523,9 +1581,9 @@ class Expansion(Walk):
 
 
 class Paving(Expansion):
-    """Proves |target - T| <= bound for one output column, by score boxes and Taylor models of order A = 1, ..."""
+    """Proves |target - T| <= bound for one output column, by score boxes and Taylor models of order A or : = 1, ..."""
 
-    marks = "." + ORDERS
+    marks = "." + ORDERS + SCORES
 
     def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
         """Round the bound down."""
@@ -1534,28 +1592,42 @@ class Paving(Expansion):
 
     def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
         """Prove |target - T| <= bound on a box for all entries of the column, by |target - T'| <= e."""
+        models, jets = None, ([], [])
         if mark != ".":
             models, enclosures, jets = self.models(mark, box, tokens, centres)
         else:
             enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
         dropped = self.head.tokens - len(tokens[0])
-        for row, (enclosure, (values, moved)) in enumerate(zip(enclosures, self.values, strict=True)):
-            low, high = enclosure[:2]
+        for row, (f, v) in enumerate(zip(enclosures, self.at_box(box, tokens), strict=True)):
             least, greatest = self.spans[row]
-            active = [values[i] for i in tokens[0]]  # v_i lies in [value, value + moved]
-            spread = max(high - least, greatest - low)  # G: |target - v_i| for any token
-            e = self.bound + (-dropped * spread >> self.silence) - moved  # bound - W G, rounded down
-            if mark != ".":
-                require(self.sign_form(e, models, enclosure, active, jets), "leaf", f"row {row}, expansion {mark}")
+            spread = max(f[1] - least, greatest - f[0])  # G: |target - v_i| for any token
+            e = self.bound + (-dropped * spread >> self.silence) - v.moved  # bound - W G, rounded down
+            if mark in ORDERS:
+                require(self.sign_form(e, models, f, v, jets), "leaf", f"row {row}, expansion {mark}")
                 continue
-            above, below = [e + low - value for value in active], [e + moved - high + value for value in active]
+            tilts = list(zip(*v.parts.values(), strict=True)) or [()] * len(v.values)
+            ranges = {tilt: self.range(f, models, dict(zip(v.parts, tilt, strict=True))) for tilt in {*tilts}}
+            above = [e + ranges[tilt][0] - value for tilt, value in zip(tilts, v.values, strict=True)]
+            below = [e + value - ranges[tilt][1] + v.moved for tilt, value in zip(tilts, v.values, strict=True)]
             for c, side in ((above, "f - T"), (below, "T - f")):
                 proved = min(c) >= 0 or self.nonnegative(c, box, tokens, centres, radii)
                 require(proved, "leaf", f"row {row}, {side} <= e")
 
-    def sign_form(self, e: int, models: Modeller, f: Model, values: list[int], jets: Jets) -> bool:
+    def range(self, f: Any, models: Modeller | None, parts: dict[int, int]) -> Interval:
+        """Enclose f - sum of parts_k u_k over the box, by the range of f and by its model if there is one."""
+        reach = sum(map(abs, parts.values()))
+        low, high = f[0] - reach, f[1] + reach
+        if models:
+            coefs = f.coefs.copy()
+            for axis, part in parts.items():
+                coefs[models.place(axis)] -= part
+            low = max(low, models.table.least(coefs) - f.rest)
+            high = min(high, f.rest - models.table.least(list(map(neg, coefs))))
+        return low, high
+
+    def sign_form(self, e: int, models: Modeller, f: Model, v: Values, jets: Jets) -> bool:
         """Tell whether e M0 +- (f M0 - M1) >= 0 on the box, M0 = sum of w_i, M1 = sum of w_i v_i: T' = M1 / M0."""
-        P, (M0, N) = self.P, self.fraction(models, f, values, jets)
+        P, (M0, N) = self.P, self.fraction(models, f, v, jets)
         rest = e * M0.rest + (N.rest << P)
         above = [e * a + (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
         below = [e * a - (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
@@ -1636,10 +1708,10 @@ class Integral(Expansion):
             return
         self.evaluator.run(sides)
         split = self.split(box) if mark == "*" else {}
-        weights = self.weights(centres, radii)
+        weights, heads = self.weights(centres, radii), self.at_box(box, tokens)
         for row, output in enumerate(self.outputs):
             key, alpha, (low, high) = split.get(output) or (None, (0, 0), self.evaluator.value(output))
-            least, greatest = self.head_range(row, tokens, weights)
+            least, greatest = self.head_range(heads[row], self.spans[row], weights)
             u = max(high - least, greatest - low) << F - P
             l = max(0, low - greatest, least - high) << F - P  # noqa: E741
             below, above = self.power(p, (l, u))
@@ -1662,34 +1734,35 @@ class Integral(Expansion):
         for (start, stop), (lo, hi, _, level) in zip(self.head.box, box, strict=True):
             growth *= Fraction(Fraction(hi - lo << level, 1 << P), stop - start)
         dropped = self.head.tokens - len(tokens[0])
-        for f, (values, moved), (least, greatest) in zip(enclosures, self.values, self.spans, strict=True):
-            M0, N = self.fraction(models, f, [values[i] for i in tokens[0]], jets)
+        for f, v, (least, greatest) in zip(enclosures, self.at_box(box, tokens), self.spans, strict=True):
+            M0, N = self.fraction(models, f, v, jets)
             require(M0.low > 0, "leaf", "the box is too large for an expansion")
             error = models.multiplied(N, models.reciprocal(M0))
             silent = -(-dropped * (greatest - least) >> self.silence)  # W S, rounded up
-            error = models.bounded(error.coefs, error.rest + moved + silent)
-            if self.p % 2:
-                require(not error.low < 0 < error.high, "leaf", "the error may change its sign")
-                error = error if error.low >= 0 else models.call("neg", error)
+            error = models.bounded(error.coefs, error.rest + v.moved + silent)
+            if self.p % 2 and error.low < 0 < error.high:
+                error = models.constant((0, max(-error.low, error.high)))  # which encloses |target - T|
+            elif self.p % 2 and error.low < 0:
+                error = models.call("neg", error)
             power = models.powers(self.p, error)
             means = [(n, prod(each.count(k) + 1 for k in {*each})) for n, each in enumerate(models.table.axes)]
             even = [power.coefs[n] // share for n, share in means if share % 2]
             outside = -((1 - growth) * power.high // 1)
             yield max(0, sum(even) - power.rest - outside), -((-sum(even) - len(even) - power.rest) * growth // 1)
 
-    def head_range(self, row: int, tokens: Tokens, weights: list[Interval]) -> Interval:
+    def head_range(self, v: Values, span: Interval, weights: list[Interval]) -> Interval:
         """Enclose T over the box: T', a mean of the active values, and the dropped tokens, which move it by W S.
 
         The mean approaches a value as its weight grows: it is extreme at the least weight, or bounded by the value.
         """
-        values, moved = self.values[row]  # v_i lies in [value, value + moved]
-        terms = [(values[i], low, max(low, high)) for i, (low, high) in zip(tokens[0], weights, strict=True)]
-        far = [values[i] for i, (_, high) in zip(tokens[0], weights, strict=True) if not high]
-        greatest = max([greatest_mean(terms), *far])
-        least = min([-greatest_mean([(-value, low, high) for value, low, high in terms]), *far])
-        dropped, (first, last) = self.head.tokens - len(terms), self.spans[row]
+        ends = []
+        for sign, values in zip((-1, 1), v.ranges(), strict=True):
+            triples = [(sign * value, low, high) for value, (low, high) in zip(values, weights, strict=True)]
+            mean = greatest_mean([(value, low, max(low, high)) for value, low, high in triples])
+            ends.append(sign * max([mean, *(value for value, _, high in triples if not high)]))
+        dropped, (first, last) = self.head.tokens - len(weights), span
         silent = -(-dropped * (last - first) >> self.silence)  # W S, rounded up
-        return least - silent, greatest + moved + silent
+        return ends[0] - silent, ends[1] + silent
 
     def split(self, box: Box) -> dict[int, Split]:
         """Write nodes as alpha A + gamma with at most one singular A, where possible, after a run on the box."""
@@ -2040,9 +2113,10 @@ class Enlarged(Expansion):
         if tokens[0][0] != self.token:
             return
         enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
-        for row, ((low, high), (values, moved)) in enumerate(zip(enclosures, self.values, strict=True)):
-            value = values[self.token]  # v_i lies in [value, value + moved]
-            near = max(high - value, value + moved - low) <= self.delta
+        heads = self.at_box(box, [part[:1] for part in tokens])
+        for row, ((low, high), v) in enumerate(zip(enclosures, heads, strict=True)):
+            ((least,), (most,)) = v.ranges()
+            near = max(high - least, most - low) <= self.delta
             require(near, "leaf", f"row {row}: the target may miss the value of token {self.token} by more than delta")
 
 
@@ -2053,15 +2127,13 @@ class Enlarged(Expansion):
 def error_at(head: Head, target: Target, place: list[Fraction], r: int, j: int, P: int) -> Interval:
     """Enclose target - T at a point, for entry [r, j]; the scores are exact, and relative to the best one."""
     (value,) = Evaluator(target, P, head.limits).enclosures([enclose(x, P) for x in place], [target.outputs[r][j]])
-    scores = head.scores(j)
-    row = combined([Fraction(1) if k == ONE else place[k] for k in scores], list(scores.values()), head.limits)
-    exact = [entry(row, i) for i in range(head.tokens)]
+    exact, values = head.at(head.scores(j), place), head.at(head.values[r], place)
     best = max(exact)
     top = bottom = (0, 0)
-    for i, score in enumerate(exact):
+    for score, number in zip(exact, values, strict=True):
         lo, hi = enclose(score - best, P)
         weight = point("exp", lo, P)[0], point("exp", hi, P)[1]
-        top = plus(top, times(weight, enclose(entry(head.values[r], i), P), P))
+        top = plus(top, times(weight, enclose(number, P), P))
         bottom = plus(bottom, weight)  # at least 1, by the best score
     return minus(value, divided(top, bottom, P))
 

@@ -81,8 +81,11 @@ class Opinions:
     def about(
         self, column: Column, head: ReducedHead, cells: Cells, regions: Sequence[tuple[Polytope, Sequence[int]]]
     ) -> Opinion:
-        """Z3's opinion about regions of a column, given with their rivals; cells are enlarged. Raises Contradiction."""
-        if not self.known:
+        """Z3's opinion about regions of a column, given with their rivals; cells are enlarged. Raises Contradiction.
+
+        It is not asked about values that depend on the input.
+        """
+        if not self.known or head.slopes:
             return Opinion()
         outputs = [self.statement.function.outputs[entry] for entry in column.entries]
         agreed = asked = 0

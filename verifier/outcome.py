@@ -74,6 +74,6 @@ def silence_for(head: FloatHead, bound: Fraction) -> int:
 def kernel_precision(statement: Statement, columns: Sequence[Column], bound: Fraction) -> int:
     """Fractional bits that make a fixed-point checker's rounding negligible beside the margin left for it."""
     reach = max(float_up(max(abs(lo), abs(hi))) for lo, hi in statement.domain.sides)
-    values = max(float(np.max(np.abs(column.head.values))) for column in columns)
+    values = max(column.head.size for column in columns)
     scale = math.log2(2 + reach) + math.log2(2 + values) + math.log2(columns[0].head.tokens + 1)
     return 64 + math.ceil(scale) + max(0, math.ceil(-math.log2(bound)))

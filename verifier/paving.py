@@ -8,6 +8,9 @@ coefficient is nonnegative and at d_i+ where it is negative.
 A token with d_i <= -k ln 2 on B is silent: its softmax weight is at most 2^-k there, and on every box inside. After D
 drops the silent tokens weigh w <= W = D 2^-k together, and |f - T| <= (1 - w) |f - T'| + w G for the head T' of the
 active tokens, where |f - v_i| <= G: it is enough that |f - T'| <= eps - W G.
+
+Values that depend on the input follow the target, so that f - v_i is small where f and v_i are not. Its range over the
+box then comes from a Taylor model of f (differences.py), and the score box decides as before.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from attncert.certificates.enclosure import enclose
 from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.interval import down, up
 from attncert.certificates.target import Target
-from attncert.certificates.taylor import models
+from attncert.certificates.taylor import Model, models
 from attncert.verifier.boxes import (
     EXP_ERROR,
     MAX_LEVEL,
@@ -43,13 +46,14 @@ from attncert.verifier.boxes import (
     select_entries,
     starts_of,
 )
+from attncert.verifier.differences import difference_ranges
 from attncert.verifier.head import UNIT, FloatArray, FloatHead
 from attncert.verifier.jensen import expansion_order, expansions, holds
-from attncert.verifier.tree import OUTSIDE, PREORDER_BYTES, SplitTree, taylor
+from attncert.verifier.tree import OUTSIDE, PREORDER_BYTES, SCORES, SplitTree, score_box, taylor
 
 __all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search", "State"]
 
-ENGINE = 3
+ENGINE = 4
 """Raised with every change to the course of a search: only a search of the same engine can be resumed."""
 
 ROUND_BYTES = 1 << 22
@@ -137,13 +141,14 @@ class State:
 @dataclass(frozen=True)
 class Examined:
     """What examining a block found: the unproved boxes (with fewer tokens) and where to split them, the nodes of the
-    boxes outside the domain and of those proved by expansion, and the worst centre.
+    boxes outside the domain, of those proved by expansion and by the score box with a model, and the worst centre.
     """
 
     rest: Block
     axes: npt.NDArray[np.int8]
     outside: IntArray
     expanded: IntArray
+    modelled: IntArray
     proved_volume: float
     worst: float
     worst_point: tuple[float, ...] | None
@@ -169,7 +174,7 @@ class PavingSearch(BoxSearch):
     ) -> None:
         """Set up a search as in BoxSearch; `bound` is what is to be proved wherever the conditions hold.
 
-        `order` is that of the Taylor-Jensen rule, 0 to do without; the default depends on the dimension.
+        `order` is that of the Taylor models, 0 to do without; the default depends on the dimension.
         """
         super().__init__(target, entries, head, box, silence=silence, conditions=conditions)
         self.bound, self.violation = bound * (1 - MARGIN), bound * (1 + MARGIN)
@@ -260,6 +265,8 @@ class PavingSearch(BoxSearch):
             tree.mark(found.outside, OUTSIDE)
         if len(found.expanded):
             tree.mark(found.expanded, taylor(self.order))
+        if len(found.modelled):
+            tree.mark(found.modelled, score_box(self.order))
         stack, stuck_at = state.stack, None
         if len(found.rest.node):
             if found.axes.min() < 0:
@@ -308,6 +315,8 @@ class PavingSearch(BoxSearch):
         """
         m, rows = self.grid.width.shape[0], len(self.entries)
         terms = math.comb(m + self.order, self.order) if self.order else 0
+        if self.head.slopes:
+            terms *= 3  # differences, and moments of slopes
         token = 24 + max(8 * (2 * m + 8), 112, 12 * (terms + m + rows + 14) if terms else 0)
         box = 8 * (6 * m + 12 * rows + len(self.target.tape) * (2 * terms + 6)) + 16 * m
         return np.asarray(token * counts + box, np.int64)
@@ -331,24 +340,56 @@ class PavingSearch(BoxSearch):
             centre = 0.5 * (lo + hi)
             radius = up(np.maximum(hi - centre, centre - lo))
             block, d_centre, d_radius, tilt = self.activate(block, centre, radius)
-            proved, tested = self._score_box(block, f_lo, f_hi, d_centre, d_radius)
+            bound = self._less_silent(block, f_lo, f_hi)
+            proved, tested = self._score_box(block, bound, f_lo, f_hi, centre, radius, d_centre, d_radius)
             outside = ~proved & classify(self.conditions, lo, hi)[1]
             proved |= outside
-            expanded = np.zeros(len(proved), np.bool_)
-            if self.order:
-                live = np.flatnonzero(~proved & (tilt.sum(axis=1) < STEEP))
-                expanded[live] = self._taylor(block, live, centre, radius, d_centre)
-                proved |= expanded
+            expanded, modelled = np.zeros((2, len(proved)), np.bool_)
+            gentle = tilt.sum(axis=1) < STEEP
+            live = np.flatnonzero(~proved & (gentle | bool(self.head.slopes)))
+            if self.order and len(live):
+                # Sums over one box may be rounded in another order than over several.
+                several = np.repeat(live, 2) if len(live) == 1 else live
+                functions = models(self.target, centre[several], radius[several], self.order)
+                f = [functions[entry] for entry in self.entries]
+                if self.head.slopes:
+                    modelled[live] = self._modelled(block, live, f, bound, centre, radius, d_centre, d_radius)
+                    gentle &= ~modelled & (block.counts > 1)  # with one token both rules are the same
+                places = np.flatnonzero(gentle[live])
+                expanded[live[places]] = self._taylor(block, live[places], places, f, centre, radius, d_centre)
+                proved |= expanded | modelled
             rest = np.flatnonzero(~proved)
             worst, point, entry = self._worst_centre(block, np.flatnonzero(tested & ~proved), centre, d_centre)
             axes = self.split_axes(block, rest, lo, hi, centre, tilt)
             volume = float(np.sum(np.ldexp(1.0, -block.level[proved].sum(axis=1))))
             return Examined(
-                select(block, rest), axes, block.node[outside], block.node[expanded], volume, worst, point, entry
+                select(block, rest),
+                axes,
+                block.node[outside],
+                block.node[expanded],
+                block.node[modelled],
+                volume,
+                worst,
+                point,
+                entry,
             )
 
+    def _less_silent(self, block: Block, f_lo: FloatArray, f_hi: FloatArray) -> FloatArray:
+        """What is left of the bound beside the silent tokens, eps - W G, rounded down: (B, entries)."""
+        leak = up(block.dropped * self.leak)[:, None]
+        reach = up(np.maximum(f_hi - self.head.value_min, self.head.value_max - f_lo))
+        return down(self.bound - up(leak * reach))
+
     def _score_box(
-        self, block: Block, f_lo: FloatArray, f_hi: FloatArray, d_centre: FloatArray, d_radius: FloatArray
+        self,
+        block: Block,
+        bound: FloatArray,
+        f_lo: FloatArray,
+        f_hi: FloatArray,
+        centre: FloatArray,
+        radius: FloatArray,
+        d_centre: FloatArray,
+        d_radius: FloatArray,
     ) -> tuple[BoolArray, BoolArray]:
         """Tell which boxes pass the sign form over the score box, and which were worth testing.
 
@@ -358,9 +399,6 @@ class PavingSearch(BoxSearch):
         absolute values (Higham, Accuracy and Stability, section 4.2, any order of summation), which is subtracted
         too. NaN fails.
         """
-        leak = up(block.dropped * self.leak)[:, None]
-        reach = up(np.maximum(f_hi - self.head.value_min, self.head.value_max - f_lo))
-        bound = down(self.bound - up(leak * reach))
         tested = np.all(f_hi - f_lo <= 2 * bound, axis=1)  # otherwise both signs cannot pass
         proved = tested.copy()
         size = np.maximum(np.abs(self.head.value_min), np.abs(self.head.value_max))
@@ -368,27 +406,54 @@ class PavingSearch(BoxSearch):
         for r in range(len(self.entries)):
             for base, sign in ((bound + f_lo - c_error, -1.0), (bound - f_hi - c_error, 1.0)):
                 live = np.flatnonzero(proved)
-                proved[live] = self._sign_form(
-                    select_entries(block.counts, live), block, live, base[:, r], sign, r, d_centre, d_radius
-                )
-        return proved, tested
+                if not len(live):
+                    break
+                counts, picked = block.counts[live], select_entries(block.counts, live)
+                low, high = self.value_ranges(r, block, live, picked, centre, radius)
+                c = np.repeat(base[live, r], counts) + (low if sign > 0 else -high)
+                proved[live] = self._sign_form(c, counts, picked, d_centre, d_radius)
+        return proved, tested | bool(self.head.slopes)
 
-    def _sign_form(
+    def _modelled(
         self,
-        picked: IntArray | slice,
         block: Block,
         live: IntArray,
-        base: FloatArray,
-        sign: float,
-        r: int,
+        f: Sequence[Model],
+        bound: FloatArray,
+        centre: FloatArray,
+        radius: FloatArray,
         d_centre: FloatArray,
         d_radius: FloatArray,
     ) -> BoolArray:
-        """Tell for which of the boxes `live` sum_i (base + sign v_i) e^{d_i} >= 0 over the score box; shape (live,)."""
-        if not len(live):
-            return np.zeros(0, np.bool_)
-        counts = block.counts[live]
-        c = np.repeat(base[live], counts) + sign * self.head.values[r, block.tokens[picked]]
+        """Tell which of the boxes `live` pass the sign form over the score box, with f - v_i in its range by models.
+
+        f: for each entry the models of these boxes. Rounding argument. The bound and the ends of the range are added
+        and rounded down; `value_slack` is the error of the values. The rest is that of `_sign_form`. NaN fails.
+        """
+        counts, picked = block.counts[live], select_entries(block.counts, live)
+        tokens, of = block.tokens[picked], np.repeat(np.arange(len(live)), counts)
+        passed = np.ones(len(live), np.bool_)
+        for r, model in enumerate(f):
+            values = self.head.values_at(r, tokens, centre[live[of]])
+            parts = self.head.parts_of(r, tokens, radius[live[of]])
+            low, high = difference_ranges(model, of, values, parts)
+            least = down(bound[live, r] - self.head.value_slack[r])[of]
+            for c in (down(least + low), down(least - high)):
+                passed &= self._sign_form(c, counts, picked, d_centre, d_radius)
+        return passed
+
+    def _sign_form(
+        self,
+        c: FloatArray,
+        counts: IntArray,
+        picked: IntArray | slice,
+        d_centre: FloatArray,
+        d_radius: FloatArray,
+    ) -> BoolArray:
+        """Tell for which of the boxes sum_i c_i e^{d_i} >= 0 over the score box; shape of counts.
+
+        c: for each token of these boxes, `picked` from all; see `_score_box` for the rounding.
+        """
         starts = starts_of(counts)
         passed: BoolArray = np.minimum.reduceat(c, starts) >= 0
         hard = np.flatnonzero(~passed)
@@ -403,22 +468,29 @@ class PavingSearch(BoxSearch):
         return passed
 
     def _taylor(
-        self, block: Block, live: IntArray, centre: FloatArray, radius: FloatArray, d_centre: FloatArray
+        self,
+        block: Block,
+        live: IntArray,
+        places: IntArray,
+        f: Sequence[Model],
+        centre: FloatArray,
+        radius: FloatArray,
+        d_centre: FloatArray,
     ) -> BoolArray:
-        """Tell for which of the boxes `live` the Taylor-Jensen rule proves the bound; shape (live,)."""
-        if len(live) == 1:  # sums over one box may be rounded in another order than over several
-            return self._taylor(block, np.repeat(live, 2), centre, radius, d_centre)[:1]
+        """Tell for which of the boxes `live` the Taylor-Jensen rule proves the bound; shape (live,).
+
+        `places` say which of the models f of the entries are those of the boxes.
+        """
         passed = np.zeros(len(live), np.bool_)
         if not len(live):
             return passed
-        functions = models(self.target, centre[live], radius[live], self.order)
-        f = [functions[entry] for entry in self.entries]
-        expanded = expansions(self.head, range(len(self.entries)), block, live, d_centre, radius, self.order)
+        rows = range(len(self.entries))
+        expanded = expansions(self.head, rows, block, live, d_centre, centre, radius, self.order)
         for part, zeroth, firsts, middle in expanded:
             leak = block.dropped[live[part]] * self.leak
             fits = np.ones(len(part), np.bool_)
             for r, (model, first) in enumerate(zip(f, firsts, strict=True)):
-                own = model.of_boxes(part)
+                own = model.of_boxes(places[part])
                 values = own.range()
                 reach = up(np.maximum(values.hi - self.head.value_min[r], self.head.value_max[r] - values.lo))
                 fits &= holds(zeroth, first, middle[r], own, down(self.bound - up(leak * reach)))
@@ -435,11 +507,12 @@ class PavingSearch(BoxSearch):
         starts = starts_of(block.counts[boxes])
         weight = np.exp(d_centre[picked])
         total = np.add.reduceat(weight, starts)
+        tokens, of = block.tokens[picked], np.repeat(boxes, block.counts[boxes])
         exact = evaluate_float(self.target, centre[boxes])[:, self.entries]
         errors = np.empty_like(exact)
         for r in range(len(self.entries)):
             errors[:, r] = np.abs(
-                exact[:, r] - np.add.reduceat(weight * self.head.values[r, block.tokens[picked]], starts) / total
+                exact[:, r] - np.add.reduceat(weight * self.head.values_at(r, tokens, centre[of]), starts) / total
             )
         errors[np.isnan(errors) | ~estimate_inside(self.conditions, centre[boxes])[:, None]] = 0.0
         b, r = divmod(int(np.argmax(errors)), errors.shape[1])
@@ -459,12 +532,14 @@ class PavingSearch(BoxSearch):
                 return 0.0
             lo, hi = self.grid.ends(block)
             f_lo, f_hi = (ends[:, self.entries] for ends in enclose(self.target, lo, hi))
-            starts = starts_of(block.counts)
+            centre = 0.5 * (lo + hi)
+            radius = up(np.maximum(hi - centre, centre - lo))
+            starts, boxes = starts_of(block.counts), np.arange(len(block.counts))
             bound = 0.0
             for r in range(len(self.entries)):
-                values = self.head.values[r, block.tokens]
-                v_lo = np.minimum.reduceat(values, starts) - self.head.value_slack[r]
-                v_hi = np.maximum.reduceat(values, starts) + self.head.value_slack[r]
+                low, high = self.value_ranges(r, block, boxes, slice(None), centre, radius)
+                v_lo = np.minimum.reduceat(low, starts) - self.head.value_slack[r]
+                v_hi = np.maximum.reduceat(high, starts) + self.head.value_slack[r]
                 local = up(np.maximum(up(f_hi[:, r] - down(v_lo)), up(up(v_hi) - f_lo[:, r])))
                 reach = np.maximum(f_hi[:, r] - self.head.value_min[r], self.head.value_max[r] - f_lo[:, r])
                 worst = np.max(up(local + up(up(block.dropped * self.leak) * up(reach))))
@@ -476,7 +551,8 @@ def _order(dimension: int, head: FloatHead, bound: float) -> int:
     """The order by the dimension, or a higher one that the digits asked for pay for; 0 stays 0."""
     least = ORDERS.get(dimension, 2)
     spread = float(np.max(head.value_max - head.value_min))
-    return expansion_order(spread, Fraction(bound), least, HIGHEST_ORDER) if least and 0 < bound < math.inf else least
+    most = len(SCORES) if head.slopes else HIGHEST_ORDER
+    return expansion_order(spread, Fraction(bound), least, most) if least and 0 < bound < math.inf else least
 
 
 def _sizes(block: Block) -> IntArray:
@@ -508,6 +584,7 @@ def _together(found: Sequence[Examined]) -> Examined:
         np.concatenate([part.axes for part in found]),
         np.concatenate([part.outside for part in found]),
         np.concatenate([part.expanded for part in found]),
+        np.concatenate([part.modelled for part in found]),
         sum(part.proved_volume for part in found),
         worst.worst,
         worst.worst_point,

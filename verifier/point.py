@@ -68,7 +68,10 @@ def estimate_errors(
         for start in range(0, len(points), step):
             score = points[start : start + step] @ head.keys + head.biases
             weight = np.exp(score - score.max(axis=1, keepdims=True))
-            value = (weight @ head.values.T) / weight.sum(axis=1, keepdims=True)
+            top = weight @ head.values.T
+            for k, slopes in head.slopes.items():
+                top += points[start : start + step, k, None] * (weight @ slopes.T)
+            value = top / weight.sum(axis=1, keepdims=True)
             errors[start : start + step] = np.abs(exact[start : start + step] - value)
     errors[~estimate_inside(conditions, points)] = 0.0
     return np.nan_to_num(errors, nan=0.0, posinf=0.0)
@@ -89,7 +92,8 @@ def climb(
     Errors peak at faces of the partition, where they have kinks, so the search uses no derivatives. It spends at most
     8 SAMPLE_WORK points times tokens.
     """
-    values = replace(head, values=head.values[row : row + 1])
+    slopes = {k: slope[row : row + 1] for k, slope in head.slopes.items()}
+    values = replace(head, values=head.values[row : row + 1], slopes=slopes)
     lo = np.array([float(lo) for lo, _ in box.sides])
     hi = np.array([float(hi) for _, hi in box.sides])
     m = box.dimension
@@ -122,7 +126,7 @@ def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: S
     carries a relative error of at most rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N
     nonnegative terms add N u each. Changing every weight by relative rho' <= rho + N u changes a weighted mean of v by
     at most 2 rho'/(1 - rho') max|v - v_0|; v_0 is the midpoint of the values, and (N + 8) u max|v| covers the
-    arithmetic on the v themselves.
+    arithmetic on the v themselves. Where these depend on x, they vary over the box by their parts.
     """
     with np.errstate(all="ignore"):
         exact = [Fraction(x) for x in point]
@@ -134,14 +138,17 @@ def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: S
             score += keys * lo[0, k]
             radius += float(np.max(keys) - np.min(keys)) * float(hi[0, k] - lo[0, k])
         weight = np.exp(score - score.max())
-        values = head.values[row]
+        tokens = np.arange(head.tokens)
+        values = head.values_at(row, tokens, lo[0])
+        parts = head.parts_of(row, tokens, hi[0] - lo[0])
+        reach = max((float(np.max(np.abs(part))) for part in parts.values()), default=0.0) * len(parts)
         mean = float(np.sum(weight * values) / np.sum(weight))
         n = head.tokens
         rho = math.expm1(min(head.score_slack + 2 * radius, 700.0)) * (1 + 2**-40) + 4 * EXP_ERROR + 2 * (n + 8) * UNIT
         spread = float(head.value_max[row] - head.value_min[row])
         size = float(max(abs(head.value_min[row]), abs(head.value_max[row])))
         slip = 2 * rho / (1 - rho) * spread if rho < 0.5 else math.inf
-        slip = float(up(np.float64(slip + 4 * (n + 8) * UNIT * size + float(head.value_slack[row]))))
+        slip = float(up(np.float64(slip + 4 * (n + 8) * UNIT * size + float(head.value_slack[row]) + 2 * reach)))
         lower = float(down(np.maximum(down(f_lo - up(mean + slip)), down(down(mean - slip) - f_hi))))
         return lower if lower > 0 else 0.0
 

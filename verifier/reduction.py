@@ -12,7 +12,7 @@ column j. All arithmetic is rational: nothing is rounded.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from attncert.certificates.attention import Attention, Side
@@ -26,27 +26,29 @@ AffineRow = Mapping[int, Row]
 
 @dataclass(frozen=True)
 class ReducedHead:
-    """One output column: scores a_i . x + b_i and constant values v_i, for N tokens, m inputs, d_o outputs.
+    """One output column: scores a_i . x + b_i and values u_i + g_i . x, for N tokens, m inputs, d_o outputs.
 
-    `keys` holds m rows (the k-th coefficient of every token), `biases` one row, `values` d_o rows; each of length N.
+    `keys` holds m rows (the k-th coefficient of every token), `biases` one row, `values` d_o rows, the constants u_i;
+    each of length N. `slopes` holds d_o rows for each input entry k that some value depends on: the g_ik.
     """
 
     tokens: int
     keys: tuple[Row, ...]
     biases: Row
     values: tuple[Row, ...]
+    slopes: Mapping[int, tuple[Row, ...]] = field(default_factory=dict)
 
 
 def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
     """Reduce to one head for each output column, exactly.
 
-    Raises InvalidAttention when a score is quadratic in x or a value depends on x.
+    Raises InvalidAttention when a score is quadratic in x.
     """
     inputs = sum(d * n for d, n in attention.input_shapes)
     Z, Y = _embedding(attention.keys_side), _embedding(attention.queries_side)
     keys, values = _multiply(attention.W_K, Z), _multiply(attention.W_V, Z)
-    if any(k != CONSTANT and not row_is_zero(row) for value in values for k, row in value.items()):
-        raise InvalidAttention("values that depend on the input are not supported: W_V Z must be constant")
+    depends = sorted({k for value in values for k, row in value.items() if k != CONSTANT and not row_is_zero(row)})
+    slopes = {k: tuple(value.get(k, ZERO) for value in values) for k in depends}
     heads = []
     for q in attention.selected_columns:
         query = _multiply(attention.W_Q, [{k: row_entry(row, q) for k, row in y.items()} for y in Y])
@@ -57,6 +59,7 @@ def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
                 keys=tuple(scores.get(k, ZERO) for k in range(inputs)),
                 biases=scores.get(CONSTANT, ZERO),
                 values=tuple(value.get(CONSTANT, ZERO) for value in values),
+                slopes=slopes,
             )
         )
     return tuple(heads)

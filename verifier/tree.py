@@ -16,14 +16,20 @@ AXES = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 LEAF_MARK, OUTSIDE_MARK = ".", "-"
 ORDERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SCORES = ":;<=>?@"
 
 # The codes of leaves are negative: they pick from the end.
-_CODES = np.frombuffer((AXES + ORDERS[::-1] + "!*-.").encode("ascii"), np.uint8)
+_CODES = np.frombuffer((AXES + SCORES[::-1] + ORDERS[::-1] + "!*-.").encode("ascii"), np.uint8)
 
 
 def taylor(order: int) -> int:
     """The code of a leaf that the Taylor-Jensen rule of an order from 1 to 26 proves."""
     return LAYER - order
+
+
+def score_box(order: int) -> int:
+    """The code of a leaf that the score box proves with a Taylor model of an order from 1 to 7."""
+    return LAYER - len(ORDERS) - order
 
 
 PREORDER_BYTES = 28
