@@ -77,7 +77,7 @@ RIDGE = 1e-10
 LARGEST = 1e4
 """Most that a value may exceed the target."""
 
-MOST_TOKENS = 5000
+MOST_TOKENS = 2000
 """Heads with more are left to the uniform construction."""
 
 MOST_POINTS = 4_000_000
