@@ -142,7 +142,7 @@ def test_few_tokens_are_enough(source: str, domain: str, tolerance: str, most: i
 
 def test_conditions_leave_out_cells() -> None:
     disc = attncert.certify(
-        "exp(x0*x1)", domain="[-1,1]^2", where=["x0**2 + x1**2 <= 1/2"], tolerance="0.1", method="affine"
+        "exp(x0*x1)", domain="[-1,1]^2", where=["x0**2 + x1**2 <= 1"], tolerance="0.1", method="affine"
     )
     assert disc.verdict == "proved"
 
@@ -171,11 +171,11 @@ def test_values_of_cross_attention_depend_on_keys_alone() -> None:
 
 def test_sharp_cells_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """More coefficients than are found together."""
-    monkeypatch.setattr(affine, "TOGETHER", 4)
+    monkeypatch.setattr(affine, "TOGETHER", 0)
     target, box = target_of("sin(6*x)"), parse_box("[0,1]")
     candidate = next(affine_candidates(target, box, Fraction(1, 20), precision=106))
     tokens = candidate.attention.tokens
-    assert 4 < tokens < 20
+    assert 2 < tokens < 20
     assert candidate.estimate <= 0.05
     (head,) = reduce_head(candidate.attention)
     assert list(head.slopes) == [0]
@@ -185,7 +185,7 @@ def test_sharp_cells_are_fitted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> N
     ("source", "domain", "error", "message"),
     [
         ("sign(x)", "[-1,1]", InvalidTarget, "jumps"),
-        ("1/x", "[-1,1]", InvalidTarget, ""),
+        ("1/x", "[-1,1]", InvalidTarget, "x = "),
         ("sin(1e7*x)", "[0,1]", TooLarge, "more than"),
     ],
 )
