@@ -56,7 +56,7 @@ SHARP = (60.0, 400.0)
 KINK_SHARES = (0.15, 0.5, 2.0)
 """kappa at a kink with a jump J of the slope: these times J over the tolerance; 0.28 J / kappa is the error there."""
 
-TOGETHER = 360
+TOGETHER = 240
 """Most coefficients that are found together."""
 
 FEW = 120
@@ -77,11 +77,14 @@ RIDGE = 1e-10
 LARGEST = 1e4
 """Most that a value may exceed the target."""
 
-MOST_TOKENS = 20_000
+MOST_TOKENS = 2000
 """Heads with more are left to the uniform construction."""
 
 MOST_POINTS = 4_000_000
 """Samples of the target, at most."""
+
+ENOUGH = 0.01
+"""The number of cells is found up to this part of it."""
 
 GATE_BITS = 40
 """The leak of the gate costs less than 2^-GATE_BITS of the tolerance."""
@@ -261,21 +264,22 @@ class _Search:
                 self.demand[k] = max(self.demand[k], 1.0)
         self.demand = np.maximum(self.demand, 1e-3 * max(float(self.demand.max()), 1e-300))
         self.known: dict[tuple[int, ...], Fit | None] = {}
-        self.goal = 0.0
+        self.goal, self.excess = 0.0, 1.0
 
     def fewest(self, goal: float, most: int) -> Fit | None:
         """The fit with the fewest tokens; None when it takes more than `most`."""
         self.goal, self.known = goal, {}
-        low, high = 0.0, 1.0 / float(self.demand.max())
+        low, high = 0.0, self._least_scale()
         while self._fit(self._counts(high)) is None:
-            low, high = high, 1.5 * high
-            if self._tokens(self._counts(low)) > most:
+            # Cells that are fitted one by one miss the target by about their length squared.
+            low, high = high, high * max(1.5, 0.7 * math.sqrt(self.excess))
+            if self._tokens(self._counts(low)) > most or self._tokens(self._counts(high / 2)) > MOST_TOKENS:
                 return None
-        while self._counts(low) != self._counts(high) and high - low > 1e-3 * high:
+        while self._counts(low) != self._counts(high) and high - low > ENOUGH * high:
             middle = 0.5 * (low + high)
             low, high = (low, middle) if self._fit(self._counts(middle)) else (middle, high)
         counts = self._counts(high)
-        improved = True
+        improved = self._tokens(counts) < 1 / ENOUGH
         while improved:
             improved = False
             for k, share in product(sorted(self.moving, key=lambda k: counts[k]), (2, 4, 0)):
@@ -285,6 +289,18 @@ class _Search:
                     counts, improved = fewer, True
         best = self._fit(counts)
         return best if best is not None and best.tokens * self.target.shape[1] <= most else None
+
+    def _least_scale(self) -> float:
+        """Where the search begins: with one cell, or for targets that swing by far more than the goal with a fifth of
+        the cells that a sine of so many swings would need.
+        """
+        ends = np.array([[float(lo) for lo, _ in self.box.sides], [float(hi) for _, hi in self.box.sides]])
+        points = ends[0] + (ends[1] - ends[0]) * np.random.default_rng(5).random((SLOPES, self.m))
+        values = evaluate_float(self.target, points)
+        values = values[np.isfinite(values).all(axis=1)]
+        swing = float(np.ptp(values, axis=0).max()) / 2 if len(values) else 0.0
+        one = 1.0 / float(self.demand.max())
+        return max(one, 0.2 / math.sqrt(swing)) if swing > 10 * self.goal else one
 
     def _tokens(self, counts: tuple[int, ...]) -> int:
         pieces = math.prod(max(n, len(axis.kinks) + 1) for n, axis in zip(counts, self.axes, strict=True))
@@ -302,6 +318,7 @@ class _Search:
 
     def _tried(self, counts: tuple[int, ...]) -> Fit | None:
         best: Fit | None = None
+        self.excess = 1.0
         seen = set()
         for graded in (True, False):
             cuts = tuple(tuple(axis.cuts(n, graded)) for axis, n in zip(self.axes, counts, strict=True))
@@ -317,6 +334,9 @@ class _Search:
                 self.deadline.check()
                 cells = Cells(cuts, tuple(self._kappas(k, cuts[k], theta, share) for k in range(self.m)))
                 fit = self._together(cells, best) if together else self._apart(cells)
+                if fit is not None and not together:
+                    excess = fit.error / self.goal
+                    self.excess = excess if self.excess == 1.0 else min(self.excess, excess)
                 if fit is not None and fit.error <= self.goal and (best is None or fit.error < best.error):
                     best = fit
                 if math.prod(cells.counts) == 1:
@@ -387,7 +407,22 @@ class _Search:
     def _error(self, cells: Cells, constants: FloatArray, slopes: Sequence[FloatArray], kept: BoolArray) -> float:
         """The largest sampled error of the head, over a finer lattice than that of the fit."""
         ticks = self._ticks(cells, 2)
+        parts = -(-len(ticks[0]) * cells.counts[0] // MOST_POINTS)
+        blocks = np.array_split(ticks[0], parts)
+        return max(self._error_on([block, *ticks[1:]], cells, constants, slopes, kept) for block in blocks)
+
+    def _error_on(
+        self,
+        ticks: Sequence[FloatArray],
+        cells: Cells,
+        constants: FloatArray,
+        slopes: Sequence[FloatArray],
+        kept: BoolArray,
+    ) -> float:
+        """The largest error of the head on a lattice."""
         points, values, counts = self._sampled(ticks)
+        if not counts.any():
+            return 0.0
         weights = [cells.weights(k, tick) for k, tick in enumerate(ticks)]
         below = _contracted(weights, kept.astype(np.float64)[None]).ravel()
         top = _contracted(weights, constants * kept).reshape(len(constants), -1)
@@ -395,7 +430,7 @@ class _Search:
             top += points[:, k] * _contracted(weights, slopes[k] * kept).reshape(len(constants), -1)
         with np.errstate(all="ignore"):
             errors = np.abs(top / below - values.T).max(axis=0)[counts]
-        return float(np.max(errors)) if np.isfinite(errors).all() and len(errors) else math.inf
+        return float(np.max(errors)) if np.isfinite(errors).all() else math.inf
 
     # Fits
 

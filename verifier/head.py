@@ -61,7 +61,7 @@ class FloatHead:
 
     def values_at(self, r: int, tokens: IntArray, point: FloatArray) -> FloatArray:
         """Values in row r of tokens at points; tokens (...), point (..., m)."""
-        values = self.values[r][tokens]
+        values: FloatArray = self.values[r][tokens]
         for k, slopes in self.slopes.items():
             values += slopes[r][tokens] * point[..., k]
         return values

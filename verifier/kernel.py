@@ -1592,7 +1592,8 @@ class Paving(Expansion):
 
     def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
         """Prove |target - T| <= bound on a box for all entries of the column, by |target - T'| <= e."""
-        models, jets = None, ([], [])
+        models: Modeller | None = None
+        jets: Jets = ([], [])
         if mark != ".":
             models, enclosures, jets = self.models(mark, box, tokens, centres)
         else:
@@ -1602,7 +1603,7 @@ class Paving(Expansion):
             least, greatest = self.spans[row]
             spread = max(f[1] - least, greatest - f[0])  # G: |target - v_i| for any token
             e = self.bound + (-dropped * spread >> self.silence) - v.moved  # bound - W G, rounded down
-            if mark in ORDERS:
+            if models and mark in ORDERS:
                 require(self.sign_form(e, models, f, v, jets), "leaf", f"row {row}, expansion {mark}")
                 continue
             tilts = list(zip(*v.parts.values(), strict=True)) or [()] * len(v.values)
