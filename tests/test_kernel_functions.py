@@ -145,6 +145,53 @@ def test_enclosure_on_many_random_intervals(name: str, P: int) -> None:
     run(name, P, 2100, "slow")
 
 
+INVERSES: dict[str, Callable[[arb], arb]] = {
+    "exp": arb.log,
+    "log": arb.exp,
+    "sqrt": lambda y: y * y,
+    "sin": arb.asin,
+    "cos": arb.acos,
+    "tan": arb.atan,
+    "atan": arb.tan,
+    "sinh": arb.asinh,
+    "cosh": arb.acosh,
+    "tanh": arb.atanh,
+    "sigmoid": lambda y: (y / (1 - y)).log(),
+    "erf": arb.erfinv,
+}
+
+
+def value_to_hit(rnd: random.Random, name: str, P: int) -> int:
+    """A value y 2^-P that the function takes, small, moderate or near the ends of its range."""
+    one = 1 << P
+    if name in ("sin", "cos", "tanh", "sigmoid", "erf"):
+        near_end = one - rnd.getrandbits(rnd.randrange(2, P - 4)) - 1
+        y = rnd.choice([rnd.randrange(1, one), rnd.getrandbits(rnd.randrange(2, P)) or 1, near_end])
+    elif name == "cosh":
+        y = one + rnd.getrandbits(rnd.randrange(2, P + 6)) + 1
+    elif name == "atan":
+        y = rnd.randrange(1, one * 3 // 2) >> rnd.choice([0, 0, 4, P // 2])
+    else:
+        y = rnd.getrandbits(rnd.randrange(4, P + 6)) + 1
+    odd = name in ("sin", "tan", "atan", "sinh", "tanh", "erf", "log")
+    return -y if (odd or name == "cos") and rnd.random() < 0.5 else y
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("P", [32, 53, 64, 113, 300])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_enclosure_where_values_nearly_are_numbers_of_the_grid(name: str, P: int) -> None:
+    """The hardest arguments to round: those next to the places at which the function takes a value y 2^-P."""
+    rnd = random.Random(f"grid {name} {P}")
+    ctx.prec = 6 * P + 300
+    for _ in range(700):
+        place = INVERSES[name](real(value_to_hit(rnd, name, P), P)) * arb(2) ** P
+        x = floor_of(place)
+        for lo in (x, x + 1):
+            if not (name in ("log", "sqrt") and lo <= 0):
+                check(name, lo, lo, P)
+
+
 @pytest.mark.parametrize("P", [32, *PRECISIONS])
 @pytest.mark.parametrize("name", ["sin", "cos", "atan", "tanh", "sigmoid", "erf"])
 @pytest.mark.parametrize("bits", [20, 100, 1000])
