@@ -514,8 +514,17 @@ class _Request:
                 deadline=deadline,
                 conditions=self.conditions,
             )
-        candidates = affine_candidates if self.method == "affine" else uniform_candidates
-        return candidates(
+        if self.method == "affine":
+            return affine_candidates(
+                self.target,
+                self.box,
+                self.claim.tolerance,
+                precision=self.precision,
+                apriori_only=apriori,
+                deadline=deadline,
+                conditions=self.conditions,
+            )
+        return uniform_candidates(
             self.target,
             self.box,
             self.claim.tolerance,
