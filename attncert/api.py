@@ -34,10 +34,10 @@ from attncert.certificates.numbers import parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.indicator import indicator_candidates
-from attncert.construct.lp import lp_candidates
+from attncert.construct.methods import Task, candidates, require_method
 from attncert.construct.partition import partition_head
-from attncert.construct.spectral import spectral_candidates
-from attncert.construct.uniform import Candidate, uniform_candidates
+from attncert.construct.rounding import Format, format_named, rounded_candidates, rounded_head
+from attncert.construct.uniform import Candidate
 from attncert.size import parse_size
 from attncert.verifier import kernel
 from attncert.verifier.bound import enclose_error
@@ -50,13 +50,12 @@ from attncert.verifier.singular import require_integrable
 
 ProgressCallback = Callable[[Progress], None]
 
-METHODS = ("auto", "uniform", "spectral")
 PRECISION_RANGE = (24, 100_000)
 
 GAPS = (Fraction(1, 10**9), Fraction(10**6))
 """Least and greatest relative gap of an enclosure that may be asked for."""
 
-HEAD_NOTES = ("method", "grid", "beta", "precision")
+HEAD_NOTES = ("method", "grid", "beta", "precision", "dtype")
 """Notes about a head, whatever is claimed of it."""
 
 MAX_POWER = 1000
@@ -140,10 +139,11 @@ def construct_head(
     method: str = "auto",
     precision: int = 106,
     max_value: str | Fraction | int | None = None,
+    dtype: str | None = None,
     apriori: bool = False,
 ) -> Certificate:
     """Emit a head and the claim, without evidence. Arguments as for `certify`."""
-    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value)
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value, dtype)
     return request.certificate(next(request.candidates(apriori, NEVER)))
 
 
@@ -196,6 +196,7 @@ def certify(
     proof: str = "paving",
     precision: int = 106,
     max_value: str | Fraction | int | None = None,
+    dtype: str | None = None,
     apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
@@ -211,22 +212,23 @@ def certify(
     number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). norm:
     `"inf"`, or p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention:
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
-    and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"`, which is what
-    `"auto"` means, or `"spectral"`, which needs few tokens for smooth targets in the sup norm. max_value: a bound on
-    the values of the tokens, for the latter. precision: bits of the weights; `"spectral"` takes more where the
-    tolerance needs them. apriori: exactly the grid and inverse temperature of the a-priori bound; otherwise the
-    coarsest grid that can be proved. budget, jobs, memory, journal, check: as for `verify`; a search that was stopped
-    goes on with `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
+    and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"` is the paper's
+    grid, `"spectral"` needs few tokens for smooth targets in the sup norm; `"auto"` proves the head with the fewest
+    tokens of all constructions. max_value: a bound on the values of the tokens, for `"spectral"`. precision: bits of
+    the weights; `"spectral"` takes more where the tolerance needs them. dtype: `"float64"` or `"float32"` rounds every
+    weight to that format, and what was rounded is certified. apriori: exactly the grid and inverse temperature of the
+    a-priori bound; otherwise the coarsest grid that can be proved. budget, jobs, memory, journal, check: as for
+    `verify`; a search that was stopped goes on with
+    `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
     if proof != "paving":
         raise InputError(f"unknown proof {proof!r}; this version knows: paving")
-    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value)
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value, dtype)
     deadline = Deadline.after(budget)
-    candidates = request.candidates(apriori, deadline)
     settings = _Settings(jobs, _memory(memory), None if journal is None else Path(journal), check, progress)
-    return _first_proved(candidates, request.certificate, deadline, settings)
+    return _first_proved(request.candidates(apriori, deadline), request.certificate, deadline, settings)
 
 
 def bound(
@@ -305,6 +307,7 @@ def certify_indicator(
     measure: str | Fraction,
     where: Sequence[str] = (),
     precision: int = 106,
+    dtype: str | None = None,
     apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
@@ -317,8 +320,8 @@ def certify_indicator(
     The partition has the cells of `grid`, such as `"8x8"`; the values of the head are the numbers of the regions. It is
     about as little sharp as it can be, so that outside a set of at most the given measure the softmax column differs
     by at most delta, in the 1-norm, from the one-hot vector of the region. delta and measure are exact numbers in
-    strings, or Fractions. apriori: exactly the inverse temperatures of the a-priori bound. Other arguments as for
-    `certify`; in the result error_upper bounds the measure of the layer.
+    strings, or Fractions. apriori: exactly the inverse temperatures of the a-priori bound. Other arguments, such as
+    dtype, as for `certify`; in the result error_upper bounds the measure of the layer.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim.
     """
@@ -342,11 +345,13 @@ def certify_indicator(
     def certificate(candidate: Candidate) -> Certificate:
         return Certificate(Statement(None, box, candidate.attention, claim, conditions), None, candidate.notes)
 
-    candidates = indicator_candidates(
+    heads = indicator_candidates(
         space, box, counts, claim, precision=precision, apriori_only=apriori, conditions=conditions
     )
+    if dtype is not None:
+        heads = rounded_candidates(heads, format_named(dtype))
     settings = _Settings(jobs, _memory(memory), None, check, progress)
-    return _first_proved(candidates, certificate, deadline, settings)
+    return _first_proved(heads, certificate, deadline, settings)
 
 
 @dataclass(frozen=True)
@@ -364,6 +369,7 @@ def certify_partition(
     *,
     domain: str,
     grid: str | Sequence[int],
+    dtype: str | None = None,
     budget: float | None = None,
     check: bool = True,
     progress: ProgressCallback | None = None,
@@ -372,7 +378,8 @@ def certify_partition(
 
     The claim declares for each cell the tokens of the cells that share a face with it, and the ball around it: on the
     region no other token wins, the regions cover the domain, meet on faces only, and each lies in its ball. The weights
-    are exact rationals. domain: a box. grid: such as `"8x8"`. In the result `boxes` counts the regions.
+    are exact rationals; with `dtype` they are rounded, and where that changes them the regions that are declared are
+    those of the rounded head. domain: a box. grid: such as `"8x8"`. In the result `boxes` counts the regions.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim.
     """
@@ -383,6 +390,12 @@ def certify_partition(
     require_searchable(box, Fraction(1))
     head, claim, notes = partition_head(InputSpace((box.dimension, 1)), box, _grid(grid, box.dimension))
     certificate = Certificate(Statement(None, box, head, claim), None, notes)
+    if dtype is not None:
+        rounded = rounded_head(head, format_named(dtype))
+        notes = {**notes, "dtype": dtype}
+        certificate = Certificate(Statement(None, box, rounded, claim), None, notes)
+        if rounded != head:  # its regions are no longer exactly the cells: declare what they are
+            return certify_regions(certificate, budget=budget, check=check, progress=progress)
     return _prove_partition(certificate, Deadline.after(budget), check=check, progress=progress)
 
 
@@ -475,38 +488,21 @@ class _Request:
     precision: int
     method: str
     max_value: float | None
+    number: Format | None
 
     def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
-        if isinstance(self.claim, LpError):
-            return lp_candidates(
-                self.target,
-                self.box,
-                self.claim,
-                precision=self.precision,
-                apriori_only=apriori,
-                deadline=deadline,
-                conditions=self.conditions,
-            )
-        if self.method == "spectral":
-            return spectral_candidates(
-                self.target,
-                self.box,
-                self.claim.tolerance,
-                precision=self.precision,
-                apriori_only=apriori,
-                max_value=self.max_value,
-                deadline=deadline,
-                conditions=self.conditions,
-            )
-        return uniform_candidates(
+        task = Task(
             self.target,
             self.box,
-            self.claim.tolerance,
-            precision=self.precision,
+            self.claim,
+            self.conditions,
+            self.precision,
+            self.max_value,
             apriori_only=apriori,
+            number=self.number,
             deadline=deadline,
-            conditions=self.conditions,
         )
+        return candidates(task, self.method)
 
     def certificate(self, candidate: Candidate) -> Certificate:
         statement = Statement(self.target, self.box, candidate.attention, self.claim, self.conditions)
@@ -524,39 +520,35 @@ def _request(
     method: str,
     precision: int,
     max_value: str | Fraction | int | None,
+    dtype: str | None,
 ) -> _Request:
     box, members = parse_domain(domain)
     space = _input_space(target, box, attention, shape)
     if len(members) > 1:
         where = (union_condition(members, space.variable_name), *where)
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; this version knows: {', '.join(METHODS)}")
     _require_precision(precision)
-    largest = _largest_value(max_value, method)
+    number = None if dtype is None else format_named(dtype)
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = error_claim(norm, parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
     if isinstance(claim, LpError):
         if claim.power > MAX_POWER:
             raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
-        if method == "spectral":
-            raise InputError("the spectral construction is for the sup norm (--norm inf)")
         if any(lo == hi for lo, hi in box.sides):
             raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
+    require_method(method, claim, bounded=max_value is not None)
     require_searchable(box, claim.tolerance)
     conditions = tuple(parse_condition(condition, space) for condition in where)
     parsed = parse_target(target, space)
     if isinstance(claim, LpError):
         require_integrable(parsed, box, claim.power, conditions)
-    return _Request(parsed, box, claim, space, conditions, precision, method, largest)
+    return _Request(parsed, box, claim, space, conditions, precision, method, _largest_value(max_value), number)
 
 
-def _largest_value(max_value: str | Fraction | int | None, method: str) -> float | None:
+def _largest_value(max_value: str | Fraction | int | None) -> float | None:
     """The bound on the values of the tokens, for the construction whose values may be large."""
     if max_value is None:
         return None
-    if method != "spectral":
-        raise InputError("a bound on the values goes with the spectral construction (--method spectral)")
     largest = parse_exact(max_value) if isinstance(max_value, str) else Fraction(max_value)
     if not 0 < largest <= 10**300:
         raise InputError("the bound on the values must be positive and at most 1e300")

@@ -197,7 +197,12 @@ statement_options = _together(
         metavar="DxN",
         help="Shape of the input; its entries are then X[i,j], 0-based. DxN,DxN for K and Q of cross-attention.",
     ),
-    _option("--method", metavar="NAME", default="auto", help="How to construct: auto, uniform or spectral."),
+    _option(
+        "--method",
+        metavar="NAME",
+        default="auto",
+        help="How to construct: uniform, spectral, or auto, the fewest tokens of all.",
+    ),
     _option("--max-value", metavar="X", help="With --method spectral: a bound on the values of the tokens."),
     _option(
         "--precision",
@@ -205,6 +210,11 @@ statement_options = _together(
         default=106,
         metavar="BITS",
         help="Bits of the weights.",
+    ),
+    _option(
+        "--dtype",
+        type=click.Choice(["float64", "float32"]),
+        help="Round every weight to that format first, and certify what was rounded.",
     ),
     _option(
         "--apriori",

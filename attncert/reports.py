@@ -65,7 +65,9 @@ def result_text(result: Result, file: str | None) -> str:
     rows: list[tuple[str, object]] = [
         ("layer" if kind == "indicator" else "error", enclosure(result.error_lower, result.error_upper)),
         ("a priori", apriori_text(result.notes.get("apriori"))),
+        ("paper", apriori_text(result.notes.get("paper"))),
         ("method", result.notes.get("method")),
+        ("dtype", result.notes.get("dtype")),
         ("tokens", f"{result.tokens:,}"),
         ("regions" if kind == "partition" else "boxes", f"{result.boxes:,}"),
         ("point", None if result.point is None else "(" + ", ".join(result.point) + ")"),
@@ -166,7 +168,9 @@ def certificate_text(certificate: Certificate, file: str) -> str:
     statement, notes = certificate.statement, certificate.notes
     head = statement.attention
     shapes = [f"{rows} x {columns}" for rows, columns in (*head.input_shapes, head.output_shape)]
-    made = (f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision") if name in notes)
+    made = (
+        f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision", "dtype") if name in notes
+    )
     rows: list[tuple[str, object]] = [
         ("target", None if statement.target is None else statement.target.source),
         ("domain", " where ".join([str(statement.domain), *(condition.source for condition in statement.conditions)])),
@@ -178,6 +182,7 @@ def certificate_text(certificate: Certificate, file: str) -> str:
         ("claim", claim_text(statement.claim)),
         ("evidence", _evidence_text(certificate.evidence)),
         ("a priori", apriori_text(notes.get("apriori"))),
+        ("paper", apriori_text(notes.get("paper"))),
         ("statement", f"{certificate.statement_sha256} (the digest matches)"),
     ]
     return f"{one_line(file)}: not checked; run `attncert check` on it\n{table(rows)}"

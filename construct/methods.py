@@ -1,0 +1,177 @@
+"""The constructions by name, and the choice among them: the head with the fewest tokens that proves the tolerance.
+
+`auto` takes the heads of all constructions for the norm in the order of their tokens, so the first one that is proved
+has the fewest; of heads with equally many tokens those of the paper's grid come first. The grid is searched only as far
+as it can win.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from attncert.certificates.claim import LpError, SupError
+from attncert.certificates.condition import Condition
+from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
+from attncert.certificates.domain import Box
+from attncert.certificates.errors import InputError, InvalidTarget, TooLarge
+from attncert.certificates.target import Target
+from attncert.construct.lp import lp_candidates
+from attncert.construct.resources import approximately
+from attncert.construct.rounding import Format, rounded_candidates
+from attncert.construct.spectral import spectral_candidates
+from attncert.construct.uniform import Candidate, apriori, uniform_candidates
+
+EFFORT = 20.0
+"""Seconds after which `auto` no longer waits for the first head of a construction other than the paper's."""
+
+EFFORT_OF_THEORY = 2.0
+"""Seconds for the paper's number of tokens beside that of another construction."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked for: a target, a domain and a claim, and how the head may look."""
+
+    target: Target
+    box: Box
+    claim: SupError | LpError
+    conditions: Sequence[Condition] = ()
+    precision: int = 106
+    max_value: float | None = None
+    apriori_only: bool = False
+    number: Format | None = None
+    deadline: Deadline = NEVER
+
+
+@dataclass(frozen=True)
+class Method:
+    """A construction: its heads for a task, in the order of their tokens, and the norms that it is for."""
+
+    make: Callable[[Task], Iterator[Candidate]]
+    sup: bool = True
+    powers: bool = False
+    bounded: bool = False
+    """Whether it can keep the values of the tokens below a bound."""
+
+
+def _uniform(task: Task, limit: int | None = None) -> Iterator[Candidate]:
+    """The paper's grid, in the sup norm or an L_p norm; fewer tokens than `limit` where that is given."""
+    options: dict[str, Any] = {
+        "precision": task.precision,
+        "apriori_only": task.apriori_only,
+        "deadline": task.deadline,
+        "conditions": task.conditions,
+    }
+    if isinstance(task.claim, LpError):
+        return lp_candidates(task.target, task.box, task.claim, **options)
+    return uniform_candidates(task.target, task.box, task.claim.tolerance, limit=limit, **options)
+
+
+def _spectral(task: Task) -> Iterator[Candidate]:
+    """Polynomials in sigmoids; with a format, those whose values survive rounding."""
+    return spectral_candidates(
+        task.target,
+        task.box,
+        task.claim.tolerance,
+        precision=task.precision,
+        apriori_only=task.apriori_only,
+        max_value=task.max_value,
+        bits=None if task.number is None else task.number.bits,
+        deadline=task.deadline,
+        conditions=task.conditions,
+    )
+
+
+METHODS = {
+    "spectral": Method(_spectral, bounded=True),
+    "uniform": Method(_uniform, powers=True),
+}
+"""All constructions. Of heads with equally many tokens `auto` takes the one that stands last here."""
+
+NAMES = ("auto", *reversed(METHODS))
+
+
+def require_method(name: str, claim: SupError | LpError, *, bounded: bool = False) -> None:
+    """Raise InputError for a name that is unknown, or of a construction for another norm, or without bounded values."""
+    if name not in NAMES:
+        raise InputError(f"unknown method {name!r}; this version knows: {', '.join(NAMES)}")
+    if bounded and (name == "auto" or not METHODS[name].bounded):
+        which = " or ".join(f"--method {each}" for each, method in METHODS.items() if method.bounded)
+        raise InputError(f"a bound on the values goes with a construction whose values may be large ({which})")
+    if name != "auto" and isinstance(claim, LpError) and not METHODS[name].powers:
+        raise InputError(f"the {name} construction is for the sup norm (--norm inf)")
+
+
+def candidates(task: Task, name: str) -> Iterator[Candidate]:
+    """The heads of a construction, or of all of them, in the order of their tokens; rounded to the format asked for.
+
+    Raises the errors of the construction.
+    """
+    if name == "auto":
+        name = "uniform" if task.apriori_only else name
+    found = _of_all(task) if name == "auto" else METHODS[name].make(task)
+    if task.number is not None:
+        found = rounded_candidates(found, task.number)
+    return _beside_theory(task, found)
+
+
+def _of_all(task: Task) -> Iterator[Candidate]:
+    """The heads of every construction for the norm, merged in the order of their tokens."""
+    queue: list[tuple[int, int, Candidate, Iterator[Candidate]]] = []
+
+    def draw(place: int, heads: Iterator[Candidate]) -> None:
+        candidate = next(heads, None)
+        if candidate is not None:
+            heapq.heappush(queue, (candidate.attention.tokens, -place, candidate, heads))
+
+    for place, method in enumerate(METHODS.values()):
+        if method.make is not _uniform and (method.powers or isinstance(task.claim, SupError)):
+            with suppress(InvalidTarget, TooLarge, OutOfTime):
+                draw(place, method.make(replace(task, deadline=_sooner(task.deadline, EFFORT))))
+    found = bool(queue)
+    try:
+        draw(len(METHODS), _uniform(task, queue[0][0] if found else None))
+    except (InvalidTarget, TooLarge):
+        if not found:
+            raise
+    while queue:
+        _, place, candidate, heads = heapq.heappop(queue)
+        yield replace(candidate, is_last=candidate.is_last and not queue)
+        with suppress(InvalidTarget, TooLarge, OutOfTime):
+            draw(-place, heads)
+
+
+def _beside_theory(task: Task, heads: Iterator[Candidate]) -> Iterator[Candidate]:
+    """The same heads; the notes of those that are not the paper's say how many tokens that would take a priori."""
+    theory: dict[str, object] | None = None
+    for candidate in heads:
+        if candidate.notes["method"] == "uniform" or isinstance(task.claim, LpError):
+            yield candidate
+            continue
+        if theory is None:
+            deadline = _sooner(task.deadline, EFFORT_OF_THEORY)
+            try:
+                bound = apriori(task.target, task.box, task.claim.tolerance, None, deadline, task.conditions)
+                theory = _spelled(bound.to_notes())
+            except (InvalidTarget, TooLarge, OutOfTime) as error:
+                theory = {"none": str(error) or "not found in time"}
+        yield replace(candidate, notes={**candidate.notes, "paper": theory})
+
+
+def _spelled(theory: dict[str, object]) -> dict[str, object]:
+    """The same without the grid, and with the number of tokens in words: it may exceed what a certificate may hold."""
+    tokens = theory["tokens"]
+    assert isinstance(tokens, int)
+    few = tokens if tokens < 10**15 else approximately(tokens)
+    return {**{name: entry for name, entry in theory.items() if name != "grid"}, "tokens": few}
+
+
+def _sooner(deadline: Deadline, seconds: float) -> Deadline:
+    """The deadline, or that many seconds from now."""
+    soon = time.monotonic() + seconds
+    return Deadline(soon if deadline.at is None else min(deadline.at, soon))
