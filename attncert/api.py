@@ -34,9 +34,10 @@ from attncert.certificates.numbers import parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
 from attncert.construct.indicator import indicator_candidates
-from attncert.construct.methods import Task, candidates, require_method
+from attncert.construct.methods import Task, candidates, paper, require_method
 from attncert.construct.partition import partition_head
 from attncert.construct.rounding import Format, format_named, rounded_candidates, rounded_head
+from attncert.construct.sized import heads_of_size
 from attncert.construct.uniform import Candidate
 from attncert.size import parse_size
 from attncert.verifier import kernel
@@ -57,6 +58,15 @@ GAPS = (Fraction(1, 10**9), Fraction(10**6))
 
 HEAD_NOTES = ("method", "grid", "beta", "precision", "dtype")
 """Notes about a head, whatever is claimed of it."""
+
+CLOSE = {"inf": "0.01", "p": "0.05"}
+"""The relative gap to which the error of a head with a given number of tokens is enclosed, by its norm."""
+
+FAR_BELOW, MODEST = Fraction(1, 10**16), 20_000
+"""What is tried of an error that seems to be 0: a claim that much smaller, in so many boxes."""
+
+MAX_TOKENS = 1_000_000
+"""Most tokens for which the smallest error can be asked for."""
 
 MAX_POWER = 1000
 """Greatest p of an L_p norm."""
@@ -187,7 +197,8 @@ def certify(
     target: str,
     *,
     domain: str,
-    tolerance: str | Fraction | int,
+    tolerance: str | Fraction | int | None = None,
+    tokens: int | None = None,
     norm: str = "inf",
     attention: str = "self",
     shape: str | None = None,
@@ -209,7 +220,8 @@ def certify(
 
     target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`.
     where: conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact
-    number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). norm:
+    number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). tokens: in
+    its place, the most tokens; the smallest error that can be proved with them becomes the tolerance. norm:
     `"inf"`, or p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention:
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
     and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"` is the paper's
@@ -225,9 +237,18 @@ def certify(
     """
     if proof != "paving":
         raise InputError(f"unknown proof {proof!r}; this version knows: paving")
+    if (tolerance is None) == (tokens is None):
+        raise InputError("give either a tolerance or a number of tokens")
+    if tokens is not None and not 1 <= tokens <= MAX_TOKENS:
+        raise InputError(f"the number of tokens must lie between 1 and {MAX_TOKENS:,}")
+    tolerance = Fraction(1) if tolerance is None else tolerance
     request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value, dtype)
     deadline = Deadline.after(budget)
     settings = _Settings(jobs, _memory(memory), None if journal is None else Path(journal), check, progress)
+    if tokens is not None:
+        if apriori:
+            raise InputError("the a-priori bound starts from a tolerance: it does not go with a number of tokens")
+        return _smallest_error(request, tokens, deadline, settings)
     return _first_proved(request.candidates(apriori, deadline), request.certificate, deadline, settings)
 
 
@@ -476,6 +497,61 @@ def _first_proved(
     return replace(best, boxes=boxes, seconds=time.monotonic() - started, journal=left)
 
 
+def _smallest_error(request: _Request, tokens: int, deadline: Deadline, settings: _Settings) -> Result:
+    """The head with at most that many tokens whose error has the least proved bound, which its certificate claims."""
+    started = time.monotonic()
+    best, boxes = _NOTHING, 0
+    for candidate in heads_of_size(request.task(deadline), request.method, tokens):
+        if best.error_upper is not None and request.number is None and float(best.error_upper) <= candidate.estimate:
+            break
+        found = bound(
+            request.certificate(candidate),
+            gap=CLOSE["p" if isinstance(request.claim, LpError) else "inf"],
+            budget=None if deadline.at is None else max(deadline.at - time.monotonic(), 0.001),
+            jobs=settings.jobs,
+            memory=settings.memory,
+            check=settings.check,
+            progress=settings.progress,
+        )
+        boxes += found.boxes
+        if found.certificate is not None:
+            found = _much_smaller(found, deadline, settings)
+        best = min(replace(found, witness=None, point=None), best, key=_merit)
+        if deadline.passed() or found.interrupted:
+            break
+    best = replace(best, boxes=boxes, seconds=time.monotonic() - started)
+    if best.certificate is None:
+        return best
+    claim = best.certificate.statement.claim
+    notes = {**best.notes, "tokens_asked": tokens}
+    if isinstance(claim, SupError):
+        theory = "apriori" if notes["method"] == "uniform" else "paper"
+        notes[theory] = paper(replace(request.task(deadline), claim=claim))
+    return replace(best, notes=notes, certificate=replace(best.certificate, notes=notes))
+
+
+def _much_smaller(found: Result, deadline: Deadline, settings: _Settings) -> Result:
+    """The enclosure as an answer; where no error was found at all, a claim far below it if that can be proved."""
+    assert found.certificate is not None
+    if found.error_lower == "0":
+        claim = found.certificate.statement.claim
+        assert isinstance(claim, SupError | LpError)
+        wanted = Certificate(_claiming(found.certificate.statement, claim.tolerance * FAR_BELOW), None, found.notes)
+        result = _verify(
+            wanted,
+            deadline=deadline,
+            jobs=settings.jobs,
+            memory=settings.memory,
+            journal=None,
+            check=settings.check,
+            progress=settings.progress,
+            max_boxes=MODEST,
+        )
+        if result.verdict in ("proved", "verified"):
+            return result
+    return replace(found, verdict="proved" if settings.check else "verified")
+
+
 @dataclass(frozen=True)
 class _Request:
     """What the user asked for, parsed."""
@@ -490,8 +566,8 @@ class _Request:
     max_value: float | None
     number: Format | None
 
-    def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
-        task = Task(
+    def task(self, deadline: Deadline, apriori: bool = False) -> Task:
+        return Task(
             self.target,
             self.box,
             self.claim,
@@ -502,7 +578,9 @@ class _Request:
             number=self.number,
             deadline=deadline,
         )
-        return candidates(task, self.method)
+
+    def candidates(self, apriori: bool, deadline: Deadline) -> Iterator[Candidate]:
+        return candidates(self.task(deadline, apriori), self.method)
 
     def certificate(self, candidate: Candidate) -> Certificate:
         statement = Statement(self.target, self.box, candidate.attention, self.claim, self.conditions)

@@ -292,6 +292,7 @@ def cli(context: click.Context) -> None:
     cls=StatementCommand,
     epilog=_examples(
         'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o sin.json',
+        'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tokens 8 -o eight.json',
         'attncert certify "sign(x - 1/3)" --domain "[-1,1]" --tol 0.01 --norm 1 -o jump.json',
         'attncert certify --claim indicator --grid 8x8 --domain "[0,1]^2" --delta 0.001 --measure 0.1 -o cells.json',
         'attncert certify --claim partition --grid 8x8 --domain "[0,1]^2" -o regions.json',
@@ -300,6 +301,12 @@ def cli(context: click.Context) -> None:
 )
 @click.argument("target", required=False, callback=_strip)
 @statement_options
+@click.option(
+    "--tokens",
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    help="Instead of --tol: the smallest tolerance provable with N tokens.",
+)
 @_option("--claim", type=click.Choice(["error", "indicator", "partition"]), default="error", help="What to claim.")
 @click.option("--grid", metavar="NxN", help="For indicator and partition: the cells along each side.")
 @click.option("--delta", metavar="D", help="For --claim indicator: how far the softmax may be from one-hot.")
@@ -322,7 +329,7 @@ def certify(output: Path, force: bool, as_json: bool, claim: str, journal: bool,
     from attncert import api
     from attncert.verifier.journal import journal_path
 
-    if claim == "error" and journal:
+    if claim == "error" and journal and request["tokens"] is None:
         request["journal"] = journal_path(output)
     with _progress_bar() as progress:
         makers: dict[str, Callable[..., Result]] = {
@@ -542,7 +549,7 @@ def completion(shell: str) -> int:
 
 
 _FLAGS = {"target": "TARGET", "tolerance": "--tol", "max_value": "--max-value"}
-_ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "max_value", "proof")
+_ERROR_ONLY = ("target", "tolerance", "tokens", "norm", "attention", "shape", "method", "max_value", "proof")
 _INDICATOR_ONLY = ("grid", "delta", "measure")
 _PARTITION_NEVER = ("delta", "measure", "where", "precision", "apriori", "jobs", "memory")
 
@@ -550,7 +557,7 @@ _PARTITION_NEVER = ("delta", "measure", "where", "precision", "apriori", "jobs",
 def _request_for(claim: str, request: dict[str, Any]) -> dict[str, Any]:
     """The arguments that belong to the claim; raises a usage error for one that is missing or out of place."""
     needed, alien = {
-        "error": (("target", "tolerance"), _INDICATOR_ONLY),
+        "error": (("target",) if request["tokens"] is not None else ("target", "tolerance"), _INDICATOR_ONLY),
         "indicator": (_INDICATOR_ONLY, _ERROR_ONLY),
         "partition": (("grid",), (*_ERROR_ONLY, *_PARTITION_NEVER)),
     }[claim]

@@ -45,6 +45,8 @@ class Task:
     max_value: float | None = None
     apriori_only: bool = False
     number: Format | None = None
+    limit: int | None = None
+    """The most tokens that are of interest: a construction may end where it needs more."""
     deadline: Deadline = NEVER
 
 
@@ -59,17 +61,18 @@ class Method:
     """Whether it can keep the values of the tokens below a bound."""
 
 
-def _uniform(task: Task, limit: int | None = None) -> Iterator[Candidate]:
-    """The paper's grid, in the sup norm or an L_p norm; fewer tokens than `limit` where that is given."""
+def _uniform(task: Task) -> Iterator[Candidate]:
+    """The paper's grid, in the sup norm or an L_p norm."""
     options: dict[str, Any] = {
         "precision": task.precision,
         "apriori_only": task.apriori_only,
+        "limit": task.limit,
         "deadline": task.deadline,
         "conditions": task.conditions,
     }
     if isinstance(task.claim, LpError):
         return lp_candidates(task.target, task.box, task.claim, **options)
-    return uniform_candidates(task.target, task.box, task.claim.tolerance, limit=limit, **options)
+    return uniform_candidates(task.target, task.box, task.claim.tolerance, **options)
 
 
 def _spectral(task: Task) -> Iterator[Candidate]:
@@ -82,6 +85,7 @@ def _spectral(task: Task) -> Iterator[Candidate]:
         apriori_only=task.apriori_only,
         max_value=task.max_value,
         bits=None if task.number is None else task.number.bits,
+        limit=task.limit,
         deadline=task.deadline,
         conditions=task.conditions,
     )
@@ -135,7 +139,7 @@ def _of_all(task: Task) -> Iterator[Candidate]:
                 draw(place, method.make(replace(task, deadline=_sooner(task.deadline, EFFORT))))
     found = bool(queue)
     try:
-        draw(len(METHODS), _uniform(task, queue[0][0] if found else None))
+        draw(len(METHODS), _uniform(replace(task, limit=queue[0][0]) if found else task))
     except (InvalidTarget, TooLarge):
         if not found:
             raise
@@ -150,17 +154,21 @@ def _beside_theory(task: Task, heads: Iterator[Candidate]) -> Iterator[Candidate
     """The same heads; the notes of those that are not the paper's say how many tokens that would take a priori."""
     theory: dict[str, object] | None = None
     for candidate in heads:
-        if candidate.notes["method"] == "uniform" or isinstance(task.claim, LpError):
+        if candidate.notes["method"] == "uniform" or isinstance(task.claim, LpError) or task.limit is not None:
             yield candidate
             continue
-        if theory is None:
-            deadline = _sooner(task.deadline, EFFORT_OF_THEORY)
-            try:
-                bound = apriori(task.target, task.box, task.claim.tolerance, None, deadline, task.conditions)
-                theory = _spelled(bound.to_notes())
-            except (InvalidTarget, TooLarge, OutOfTime) as error:
-                theory = {"none": str(error) or "not found in time"}
+        theory = theory or paper(task)
         yield replace(candidate, notes={**candidate.notes, "paper": theory})
+
+
+def paper(task: Task) -> dict[str, object]:
+    """What the paper's construction takes a priori for a task in the sup norm, for the notes; or why none is known."""
+    deadline = _sooner(task.deadline, EFFORT_OF_THEORY)
+    try:
+        bound = apriori(task.target, task.box, task.claim.tolerance, None, deadline, task.conditions)
+    except (InvalidTarget, TooLarge, OutOfTime) as error:
+        return {"none": str(error) or "not found in time"}
+    return _spelled(bound.to_notes())
 
 
 def _spelled(theory: dict[str, object]) -> dict[str, object]:

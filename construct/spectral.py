@@ -66,12 +66,14 @@ def spectral_candidates(
     apriori_only: bool = False,
     max_value: float | None = None,
     bits: int | None = None,
+    limit: int | None = None,
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
     """Heads to try, the one with the fewest tokens first.
 
     bits: those of the format that weights will be rounded to; the values are then kept so small that they survive it.
+    limit: the most tokens that are of interest.
 
     Raises InvalidTarget when the target jumps or lacks a value somewhere on the box (all of it: the polynomial is
     found there, whatever the conditions), TooLarge when it is not smooth enough for the tolerance; OutOfTime.
@@ -88,7 +90,7 @@ def spectral_candidates(
     last: list[Fit] = []
     for cap, margin in product([max_value] if bits is None else rounding_caps(tolerance, bits, max_value), MARGINS):
         try:
-            fits = [Search(part, box, tolerance, 1 - margin, cap, deadline).best() for part in parts]
+            fits = [Search(part, box, tolerance, 1 - margin, cap, deadline, limit).best() for part in parts]
         except TooLarge as error:
             if last:
                 return

@@ -403,8 +403,10 @@ class GridSearch:
 
     def finest(self, most: float) -> float | None:
         """The scale of a grid with at most that many cells whose sampled error is small enough; None if it is not."""
+        if most < 1:
+            return None
         low, high = 0.0, self.start
-        while math.prod(self._grid(high)) <= most:
+        while math.prod(self._grid(high)) <= most and high < 1e300:
             low, high = high, 2 * high
         while high - low > 1e-6 * high and high > 1e-300:
             middle = 0.5 * (low + high)
