@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from attncert.certificates.attention import Attention
     from attncert.certificates.errors import InputError
+    from attncert.tradeoffs import tradeoff
 
 __all__ = [
     "Attention",
@@ -35,12 +36,14 @@ __all__ = [
     "certify_partition",
     "certify_regions",
     "construct_head",
+    "tradeoff",
     "verify",
 ]
 
 _HOMES = {name: ("attncert.api", name) for name in __all__} | {
     "Attention": ("attncert.certificates.attention", "Attention"),
     "InputError": ("attncert.certificates.errors", "InputError"),
+    "tradeoff": ("attncert.tradeoffs", "tradeoff"),
 }
 
 

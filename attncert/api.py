@@ -523,10 +523,9 @@ def _smallest_error(request: _Request, tokens: int, deadline: Deadline, settings
     if best.certificate is None:
         return best
     claim = best.certificate.statement.claim
-    notes = {**best.notes, "tokens_asked": tokens}
-    if isinstance(claim, SupError):
-        theory = "apriori" if notes["method"] == "uniform" else "paper"
-        notes[theory] = paper(replace(request.task(deadline), claim=claim))
+    assert isinstance(claim, SupError | LpError)
+    theory = "apriori" if best.notes["method"] == "uniform" else "paper"
+    notes = {**best.notes, "tokens_asked": tokens, theory: paper(replace(request.task(deadline), claim=claim))}
     return replace(best, notes=notes, certificate=replace(best.certificate, notes=notes))
 
 
@@ -550,6 +549,22 @@ def _much_smaller(found: Result, deadline: Deadline, settings: _Settings) -> Res
         if result.verdict in ("proved", "verified"):
             return result
     return replace(found, verdict="proved" if settings.check else "verified")
+
+
+def paper_tokens(
+    target: str,
+    *,
+    domain: str,
+    tolerance: str | Fraction,
+    norm: str = "inf",
+    attention: str = "self",
+    shape: str | None = None,
+    where: Sequence[str] = (),
+) -> str | None:
+    """How many tokens the paper's construction takes a priori, in words; None where that is not known in seconds."""
+    request = _request(target, domain, tolerance, norm, attention, shape, where, "uniform", 106, None, None)
+    tokens = paper(request.task(NEVER)).get("tokens")
+    return None if tokens is None else str(tokens)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attncert.api import Certificate, Result
     from attncert.certificates.claim import Claim
     from attncert.certificates.evidence import Evidence
+    from attncert.tradeoffs import Row
     from attncert.verifier.boxes import Progress
 
 LONGEST = 300
@@ -76,6 +77,15 @@ def result_text(result: Result, file: str | None) -> str:
         ("file", file),
     ]
     return f"{result.verdict}: {one_line(result.detail)}\n{table(rows)}"
+
+
+def tradeoff_text(row: Row) -> str:
+    """One line for a row of a table of tokens against error."""
+    if row.tokens is None:
+        return f"{row.method}, at most {row.asked:,} tokens: {row.verdict}: {one_line(row.detail)}"
+    error = enclosure(row.error_lower, row.error_upper) or "unknown"
+    theory = "" if row.paper is None else f" (the paper, a priori: {row.paper} tokens)"
+    return f"{row.method}, {row.tokens:,} tokens: {row.verdict}: error {error}{theory}"
 
 
 def progress_text(progress: Progress) -> str:

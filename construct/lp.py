@@ -98,6 +98,13 @@ def lp_candidates(
         yield Candidate(head, sampler.error(counts, list(map(float, betas))), notes, is_last=margin == MARGINS[-1])
 
 
+def theory_notes(
+    target: Target, box: Box, claim: LpError, conditions: Sequence[Condition], deadline: Deadline
+) -> dict[str, object]:
+    """What the paper's construction takes a priori, for the notes; or why there is no bound. Raises OutOfTime."""
+    return _notes(_theory(_Sampler(target, box, claim, conditions), deadline))
+
+
 def _theory(sampler: _Sampler, deadline: Deadline) -> Apriori | BlockBound | str:
     """The a-priori bound that asks for fewer tokens, of the one in the sup norm and the one in the L_p norm.
 

@@ -20,7 +20,7 @@ from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.domain import Box
 from attncert.certificates.errors import InputError, InvalidTarget, TooLarge
 from attncert.certificates.target import Target
-from attncert.construct.lp import lp_candidates
+from attncert.construct.lp import lp_candidates, theory_notes
 from attncert.construct.resources import approximately
 from attncert.construct.rounding import Format, rounded_candidates
 from attncert.construct.spectral import spectral_candidates
@@ -154,7 +154,7 @@ def _beside_theory(task: Task, heads: Iterator[Candidate]) -> Iterator[Candidate
     """The same heads; the notes of those that are not the paper's say how many tokens that would take a priori."""
     theory: dict[str, object] | None = None
     for candidate in heads:
-        if candidate.notes["method"] == "uniform" or isinstance(task.claim, LpError) or task.limit is not None:
+        if candidate.notes["method"] == "uniform" or task.limit is not None:
             yield candidate
             continue
         theory = theory or paper(task)
@@ -162,9 +162,11 @@ def _beside_theory(task: Task, heads: Iterator[Candidate]) -> Iterator[Candidate
 
 
 def paper(task: Task) -> dict[str, object]:
-    """What the paper's construction takes a priori for a task in the sup norm, for the notes; or why none is known."""
+    """What the paper's construction takes a priori, for the notes; or why that is not known."""
     deadline = _sooner(task.deadline, EFFORT_OF_THEORY)
     try:
+        if isinstance(task.claim, LpError):
+            return _spelled(theory_notes(task.target, task.box, task.claim, task.conditions, deadline))
         bound = apriori(task.target, task.box, task.claim.tolerance, None, deadline, task.conditions)
     except (InvalidTarget, TooLarge, OutOfTime) as error:
         return {"none": str(error) or "not found in time"}
@@ -173,8 +175,9 @@ def paper(task: Task) -> dict[str, object]:
 
 def _spelled(theory: dict[str, object]) -> dict[str, object]:
     """The same without the grid, and with the number of tokens in words: it may exceed what a certificate may hold."""
-    tokens = theory["tokens"]
-    assert isinstance(tokens, int)
+    tokens = theory.get("tokens")
+    if not isinstance(tokens, int):
+        return theory
     few = tokens if tokens < 10**15 else approximately(tokens)
     return {**{name: entry for name, entry in theory.items() if name != "grid"}, "tokens": few}
 
