@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         certify_partition,
         certify_regions,
         construct_head,
+        fit,
         verify,
     )
     from attncert.certificates.attention import Attention
@@ -36,6 +37,7 @@ __all__ = [
     "certify_partition",
     "certify_regions",
     "construct_head",
+    "fit",
     "tradeoff",
     "verify",
 ]

@@ -30,9 +30,11 @@ from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Breach, Counterexample, Integral, Paving
-from attncert.certificates.numbers import parse_exact
+from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction, parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
+from attncert.construct.best_values import Fitting, Scores
+from attncert.construct.embedding import with_values
 from attncert.construct.indicator import indicator_candidates
 from attncert.construct.methods import Task, candidates, paper, require_method
 from attncert.construct.partition import partition_head
@@ -43,9 +45,11 @@ from attncert.size import parse_size
 from attncert.verifier import kernel
 from attncert.verifier.bound import enclose_error
 from attncert.verifier.boxes import Progress
+from attncert.verifier.dual import least_error
 from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import verify as search_evidence
+from attncert.verifier.reduction import reduce_head
 from attncert.verifier.regions import partition_of
 from attncert.verifier.singular import require_integrable
 
@@ -495,6 +499,73 @@ def _first_proved(
     except KeyboardInterrupt:
         best = replace(best, interrupted=True)
     return replace(best, boxes=boxes, seconds=time.monotonic() - started, journal=left)
+
+
+def fit(
+    certificate: Certificate,
+    *,
+    gap: str | Fraction = "0.01",
+    precision: int = 106,
+    dtype: str | None = None,
+    budget: float | None = None,
+    jobs: int = 1,
+    memory: str | int | None = None,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Give the head in a certificate the best values for its keys and biases, and certify the error that it then has.
+
+    The values are those of a linear program, rounded to `precision` bits or to `dtype`; the new claim is the upper end
+    of an enclosure of the error to the relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
+    the error over all values with these keys and biases, and the ratio of the two (docs/theory.md, section 14). That
+    bound is the verifier's; the kernel checks both ends of the enclosure.
+
+    Raises InputError (a ValueError), with one clear line, for a claim that is not about an error in the sup norm, and
+    for heads whose values cannot be replaced.
+    """
+    statement = certificate.statement
+    if not isinstance(statement.claim, SupError):
+        raise InvalidClaim("the best values are found in the sup norm: the certificate claims something else")
+    _require_precision(precision)
+    number = None if dtype is None else format_named(dtype)
+    started, deadline = time.monotonic(), Deadline.after(budget)
+    require_points(statement.conditions, statement.domain)
+    columns, tokens = reduce_head(statement.attention), statement.attention.tokens
+    scores = [Scores(column.keys, column.biases) for column in columns]
+    fitting = Fitting(statement.function, statement.domain, scores, tokens, statement.conditions, deadline)
+    fits = [fitting.best(row, values) for row, values in enumerate(columns[0].values)]
+    head = with_values(
+        statement.attention,
+        [[mpf_to_fraction(fraction_to_mpf(value, precision)) for value in each.values] for each in fits],
+    )
+    notes = {**certificate.notes, "values": "fitted", "sampled_error": f"{max(each.error for each in fits):.6g}"}
+    if number is not None:
+        head, notes = rounded_head(head, number), notes | {"dtype": number.name}
+    found = bound(
+        Certificate(replace(statement, attention=head, spelling=None), None, notes),
+        gap=gap,
+        budget=None if deadline.at is None else max(deadline.at - time.monotonic(), 0.001),
+        jobs=jobs,
+        memory=memory,
+        check=check,
+        progress=progress,
+    )
+    least = max(
+        (least_error(statement, row, places, deadline) for row, each in enumerate(fits) for places in each.places),
+        default=Fraction(0),
+    )
+    lower = _decimal(least, ROUND_FLOOR) or "0"
+    notes = notes | {"optimum": {"least": lower}}
+    if found.error_upper is not None and float(lower) > 0:
+        notes["optimum"]["ratio"] = f"{float(Fraction(found.error_upper) / Fraction(lower)):.6g}"
+    notes.pop("apriori", None)
+    if found.certificate is not None:
+        claim = found.certificate.statement.claim
+        assert isinstance(claim, SupError)
+        notes["paper"] = paper(Task(statement.function, statement.domain, claim, statement.conditions))
+        found = replace(found, verdict="proved" if check else "verified")
+        found = replace(found, certificate=replace(found.certificate, notes=notes))
+    return replace(found, notes=notes, witness=None, point=None, seconds=time.monotonic() - started)
 
 
 def _smallest_error(request: _Request, tokens: int, deadline: Deadline, settings: _Settings) -> Result:

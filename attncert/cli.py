@@ -446,6 +446,30 @@ def bound(file: Path, output: Path | None, witness: Path | None, force: bool, as
     return EXIT_CODES[result.verdict]
 
 
+@cli.command(epilog=_examples("attncert fit sin.json -o fitted.json"))
+@click.argument("file", type=click.Path(path_type=Path))
+@_option("--gap", metavar="G", default="0.01", help="Relative gap of the enclosure whose upper end is claimed.")
+@_weights
+@proof_options
+@memory_option
+@output_file
+@output_options
+def fit(file: Path, output: Path, force: bool, as_json: bool, **request: Any) -> int:
+    """Give the head in FILE the best values for its keys and biases, by a linear program, and certify its error.
+
+    Says how far from the optimum that is: a lower bound on the error of all heads with these keys is proved by duality.
+    The new certificate claims the error that is proved; the tolerance in FILE plays no part.
+    """
+    _require(file)
+    _refuse_output(output, force)
+    from attncert import api
+
+    certificate = api.Certificate.load(file)
+    with _progress_bar() as progress:
+        result = api.fit(certificate, **request, progress=progress)
+    return _conclude(result, output, force, as_json, "")
+
+
 @cli.command(epilog=_examples("attncert regions sin.json -o regions.json"))
 @click.argument("file", type=click.Path(path_type=Path))
 @proof_options_without_jobs

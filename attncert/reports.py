@@ -67,6 +67,7 @@ def result_text(result: Result, file: str | None) -> str:
         ("layer" if kind == "indicator" else "error", enclosure(result.error_lower, result.error_upper)),
         ("a priori", apriori_text(result.notes.get("apriori"))),
         ("paper", apriori_text(result.notes.get("paper"))),
+        ("optimum", optimum_text(result.notes.get("optimum"))),
         ("method", result.notes.get("method")),
         ("dtype", result.notes.get("dtype")),
         ("tokens", f"{result.tokens:,}"),
@@ -120,6 +121,15 @@ def apriori_text(apriori: object) -> str | None:
     names = ("norm", "bound", "delta", "tokens", "beta", "lipschitz", "sup")
     text = ", ".join(f"{name} {apriori[name]}" for name in names if name in apriori)
     return f"{text} (not proved: in part by {apriori['tail']})" if "tail" in apriori else text
+
+
+def optimum_text(optimum: object) -> str | None:
+    """How far a head is from the best with its keys and biases."""
+    if not isinstance(optimum, Mapping) or "least" not in optimum:
+        return None
+    if "ratio" not in optimum:
+        return "no bound is known for other values with these keys"
+    return f"at least {optimum['least']} with these keys, whatever the values; ratio {optimum['ratio']}"
 
 
 def check_json(outcome: Mapping[str, object]) -> dict[str, object]:
@@ -193,6 +203,7 @@ def certificate_text(certificate: Certificate, file: str) -> str:
         ("evidence", _evidence_text(certificate.evidence)),
         ("a priori", apriori_text(notes.get("apriori"))),
         ("paper", apriori_text(notes.get("paper"))),
+        ("optimum", optimum_text(notes.get("optimum"))),
         ("statement", f"{certificate.statement_sha256} (the digest matches)"),
     ]
     return f"{one_line(file)}: not checked; run `attncert check` on it\n{table(rows)}"
