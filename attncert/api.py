@@ -563,8 +563,8 @@ def fit(
         claim = found.certificate.statement.claim
         assert isinstance(claim, SupError)
         notes["paper"] = paper(Task(statement.function, statement.domain, claim, statement.conditions))
-        found = replace(found, verdict="proved" if check else "verified")
-        found = replace(found, certificate=replace(found.certificate, notes=notes))
+        fitted = replace(found.certificate, notes=notes)
+        found = replace(found, verdict="proved" if check else "verified", certificate=fitted)
     return replace(found, notes=notes, witness=None, point=None, seconds=time.monotonic() - started)
 
 

@@ -220,7 +220,7 @@ statement_options = _together(
         "--method",
         metavar="NAME",
         default="auto",
-        help="How to construct: uniform, spectral, or auto, the fewest tokens of all.",
+        help="How to construct: uniform, adaptive, spectral, or auto, the fewest tokens of all.",
     ),
     _option("--max-value", metavar="X", help="With --method spectral: a bound on the values of the tokens."),
     _weights,

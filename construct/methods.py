@@ -20,14 +20,18 @@ from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.domain import Box
 from attncert.certificates.errors import InputError, InvalidTarget, TooLarge
 from attncert.certificates.target import Target
+from attncert.construct.adaptive import MOST_EFFORT, adaptive_candidates
 from attncert.construct.lp import lp_candidates, theory_notes
 from attncert.construct.resources import approximately
 from attncert.construct.rounding import Format, rounded_candidates
 from attncert.construct.spectral import spectral_candidates
 from attncert.construct.uniform import Candidate, apriori, uniform_candidates
 
-EFFORT = 20.0
+PATIENCE = 60.0
 """Seconds after which `auto` no longer waits for the first head of a construction other than the paper's."""
+
+MOST_TRIAL, TRIAL = 3e9, 2.5e7
+"""Multiplications that a construction by trial may take in `auto`, at most, and for each token that it could save."""
 
 EFFORT_OF_THEORY = 2.0
 """Seconds for the paper's number of tokens beside that of another construction."""
@@ -45,6 +49,8 @@ class Task:
     max_value: float | None = None
     apriori_only: bool = False
     number: Format | None = None
+    effort: float = MOST_EFFORT
+    """Multiplications that a construction by trial may take."""
     limit: int | None = None
     """The most tokens that are of interest: a construction may end where it needs more."""
     deadline: Deadline = NEVER
@@ -91,8 +97,24 @@ def _spectral(task: Task) -> Iterator[Candidate]:
     )
 
 
+def _adaptive(task: Task) -> Iterator[Candidate]:
+    """Power diagrams refined where the error is largest."""
+    if task.apriori_only:
+        raise InvalidTarget("there is no a-priori bound: sites, weights and values come from samples of the target")
+    return adaptive_candidates(
+        task.target,
+        task.box,
+        task.claim,
+        limit=task.limit,
+        effort=task.effort,
+        deadline=task.deadline,
+        conditions=task.conditions,
+    )
+
+
 METHODS = {
     "spectral": Method(_spectral, bounded=True),
+    "adaptive": Method(_adaptive, powers=True),
     "uniform": Method(_uniform, powers=True),
 }
 """All constructions. Of heads with equally many tokens `auto` takes the one that stands last here."""
@@ -136,7 +158,11 @@ def _of_all(task: Task) -> Iterator[Candidate]:
     for place, method in enumerate(METHODS.values()):
         if method.make is not _uniform and (method.powers or isinstance(task.claim, SupError)):
             with suppress(InvalidTarget, TooLarge, OutOfTime):
-                draw(place, method.make(replace(task, deadline=_sooner(task.deadline, EFFORT))))
+                bounded = replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=MOST_TRIAL)
+                if queue and task.limit is None:  # fewer tokens, or they are of no use
+                    effort = min(MOST_TRIAL, TRIAL * max(queue[0][0], 16))
+                    bounded = replace(bounded, limit=queue[0][0] - 1, effort=effort)
+                draw(place, method.make(bounded))
     found = bool(queue)
     try:
         draw(len(METHODS), _uniform(replace(task, limit=queue[0][0]) if found else task))

@@ -137,4 +137,4 @@ def _inverse(twice: Integers, P: int) -> Integers | None:
         for i in range(n):
             if i != k and work[i, k]:
                 work[i] = work[i] - (work[i, k] * work[k] >> scale + 1)
-    return work[:, n:] >> extra + 1
+    return np.asarray(work[:, n:] >> extra + 1, dtype=object)
