@@ -288,7 +288,7 @@ class _Search:
             return float(errors.max())
         scale = float(errors.max()) or 1.0
         mean = float(((errors / scale) ** self.power).sum(axis=1).mean())
-        return scale * (mean * self.measure * self.share) ** (1 / self.power)
+        return float(scale * (mean * self.measure * self.share) ** (1 / self.power))
 
     def _adjusted(self, head: _Head, steps: int) -> _Head:
         """The head after so many steps, or the best on the way."""
