@@ -19,10 +19,12 @@ if TYPE_CHECKING:
         certify_partition,
         certify_regions,
         construct_head,
+        fit,
         verify,
     )
     from attncert.certificates.attention import Attention
     from attncert.certificates.errors import InputError
+    from attncert.tradeoffs import tradeoff
 
 __all__ = [
     "Attention",
@@ -35,12 +37,15 @@ __all__ = [
     "certify_partition",
     "certify_regions",
     "construct_head",
+    "fit",
+    "tradeoff",
     "verify",
 ]
 
 _HOMES = {name: ("attncert.api", name) for name in __all__} | {
     "Attention": ("attncert.certificates.attention", "Attention"),
     "InputError": ("attncert.certificates.errors", "InputError"),
+    "tradeoff": ("attncert.tradeoffs", "tradeoff"),
 }
 
 

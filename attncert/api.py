@@ -30,36 +30,48 @@ from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim, InvalidDomain
 from attncert.certificates.evidence import Both, Breach, Counterexample, Enlarged, Integral, Paving
-from attncert.certificates.numbers import parse_exact
+from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction, parse_exact
 from attncert.certificates.statement import SEARCHABLE, Statement, require_searchable
 from attncert.certificates.target import InputSpace, Target, parse_target, variables_used
-from attncert.construct.affine import affine_candidates
+from attncert.construct.best_values import Fitting, Scores
+from attncert.construct.embedding import with_values
 from attncert.construct.indicator import indicator_candidates
-from attncert.construct.lp import lp_candidates
+from attncert.construct.methods import Task, candidates, paper, require_method
 from attncert.construct.partition import partition_head
-from attncert.construct.spectral import spectral_candidates
-from attncert.construct.uniform import Candidate, uniform_candidates
+from attncert.construct.rounding import Format, format_named, rounded_candidates, rounded_head
+from attncert.construct.sized import heads_of_size
+from attncert.construct.uniform import Candidate
 from attncert.size import parse_size
 from attncert.verifier import kernel
 from attncert.verifier.bound import enclose_error
 from attncert.verifier.boxes import Progress
+from attncert.verifier.dual import least_error
 from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import require_proof
 from attncert.verifier.prove import verify as search_evidence
+from attncert.verifier.reduction import reduce_head
 from attncert.verifier.regions import partition_of
 from attncert.verifier.singular import require_integrable
 
 ProgressCallback = Callable[[Progress], None]
 
-METHODS = ("auto", "uniform", "affine", "spectral")
 PRECISION_RANGE = (24, 100_000)
 
 GAPS = (Fraction(1, 10**9), Fraction(10**6))
 """Least and greatest relative gap of an enclosure that may be asked for."""
 
-HEAD_NOTES = ("method", "grid", "beta", "precision")
+HEAD_NOTES = ("method", "grid", "beta", "precision", "dtype")
 """Notes about a head, whatever is claimed of it."""
+
+CLOSE = {"inf": "0.01", "p": "0.05"}
+"""The relative gap to which the error of a head with a given number of tokens is enclosed, by its norm."""
+
+FAR_BELOW, MODEST = Fraction(1, 10**16), 20_000
+"""What is tried of an error that seems to be 0: a claim that much smaller, in so many boxes."""
+
+MAX_TOKENS = 1_000_000
+"""Most tokens for which the smallest error can be asked for."""
 
 MAX_POWER = 1000
 """Greatest p of an L_p norm."""
@@ -142,10 +154,11 @@ def construct_head(
     method: str = "auto",
     precision: int = 106,
     max_value: str | Fraction | int | None = None,
+    dtype: str | None = None,
     apriori: bool = False,
 ) -> Certificate:
     """Emit a head and the claim, without evidence. Arguments as for `certify`."""
-    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value)
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value, dtype)
     return request.certificate(next(request.candidates(apriori, NEVER)))
 
 
@@ -195,7 +208,8 @@ def certify(
     target: str,
     *,
     domain: str,
-    tolerance: str | Fraction | int,
+    tolerance: str | Fraction | int | None = None,
+    tokens: int | None = None,
     norm: str = "inf",
     attention: str = "self",
     shape: str | None = None,
@@ -204,6 +218,7 @@ def certify(
     proof: str = "paving",
     precision: int = 106,
     max_value: str | Fraction | int | None = None,
+    dtype: str | None = None,
     apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
@@ -216,26 +231,38 @@ def certify(
 
     target: an expression such as `"sin(2*pi*x)"`. domain: a box such as `"[0,1]^2"`, or a union, `"[0,1] | [2,3]"`.
     where: conditions such as `"x0**2 + x1**2 <= 1"`, only points that satisfy all of them count. tolerance: an exact
-    number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). norm:
+    number such as `"0.05"` (a string: a float is refused, as it would not be the number that was written). tokens: in
+    its place, the most tokens; the smallest error that can be proved with them becomes the tolerance. norm:
     `"inf"`, or p >= 1 for the L_p norm, in which the target may jump and have integrable singularities. attention:
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
-    and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"`, which is what
-    `"auto"` means; in the sup norm also `"affine"`, with values affine in the input, and `"spectral"`, both of which
-    need fewer tokens for smooth targets. max_value: a bound on the values of the tokens, for the latter. precision:
-    bits of the weights; `"spectral"` takes more where the tolerance needs them. apriori: exactly the grid and inverse
-    temperature of the a-priori bound; otherwise the coarsest grid that can be proved. proof: as for `verify`; with
-    `"regions"` and `"both"` the uniform heads that are tried are sharp ones. budget, jobs, memory, journal, check: as
-    for `verify`; a search that was stopped goes on with
+    and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"` is the paper's
+    grid; in the sup norm `"affine"`, with values affine in the input, and `"spectral"` need few tokens for smooth
+    targets; `"adaptive"` refines where the error is; `"auto"` proves the head with the fewest tokens of all
+    constructions. max_value: a bound on the values of the tokens, for `"spectral"`. precision: bits of the weights;
+    `"spectral"` takes more where the tolerance needs them. dtype: `"float64"` or `"float32"` rounds every weight to
+    that format, and what was rounded is certified. apriori: exactly the grid and inverse temperature of the a-priori
+    bound; otherwise the coarsest grid that can be proved. proof: as for `verify`; with `"regions"` and `"both"` the
+    heads that are tried are sharp grids. budget, jobs, memory, journal, check: as for `verify`; a search that was
+    stopped goes on with
     `verify(Certificate.from_journal(journal), journal=journal, resume=True)`.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim or fits no construction.
     """
-    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value)
+    if (tolerance is None) == (tokens is None):
+        raise InputError("give either a tolerance or a number of tokens")
+    if tokens is not None and not 1 <= tokens <= MAX_TOKENS:
+        raise InputError(f"the number of tokens must lie between 1 and {MAX_TOKENS:,}")
+    tolerance = Fraction(1) if tolerance is None else tolerance
+    request = _request(target, domain, tolerance, norm, attention, shape, where, method, precision, max_value, dtype)
     require_proof(proof, request.claim)
-    deadline = Deadline.after(budget)
-    candidates = request.candidates(apriori, deadline, sharp=proof != "paving")
+    deadline, sharp = Deadline.after(budget), proof != "paving"
     settings = _Settings(jobs, _memory(memory), None if journal is None else Path(journal), check, progress, proof)
-    return _first_proved(candidates, request.certificate, deadline, settings)
+    if tokens is not None:
+        if apriori or sharp:
+            what = "the a-priori bound" if apriori else "a proof by regions"
+            raise InputError(f"{what} starts from a tolerance: it does not go with a number of tokens")
+        return _smallest_error(request, tokens, deadline, settings)
+    return _first_proved(request.candidates(apriori, deadline, sharp), request.certificate, deadline, settings)
 
 
 def bound(
@@ -314,6 +341,7 @@ def certify_indicator(
     measure: str | Fraction,
     where: Sequence[str] = (),
     precision: int = 106,
+    dtype: str | None = None,
     apriori: bool = False,
     budget: float | None = None,
     jobs: int = 1,
@@ -326,8 +354,8 @@ def certify_indicator(
     The partition has the cells of `grid`, such as `"8x8"`; the values of the head are the numbers of the regions. It is
     about as little sharp as it can be, so that outside a set of at most the given measure the softmax column differs
     by at most delta, in the 1-norm, from the one-hot vector of the region. delta and measure are exact numbers in
-    strings, or Fractions. apriori: exactly the inverse temperatures of the a-priori bound. Other arguments as for
-    `certify`; in the result error_upper bounds the measure of the layer.
+    strings, or Fractions. apriori: exactly the inverse temperatures of the a-priori bound. Other arguments, such as
+    dtype, as for `certify`; in the result error_upper bounds the measure of the layer.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim.
     """
@@ -351,11 +379,13 @@ def certify_indicator(
     def certificate(candidate: Candidate) -> Certificate:
         return Certificate(Statement(None, box, candidate.attention, claim, conditions), None, candidate.notes)
 
-    candidates = indicator_candidates(
+    heads = indicator_candidates(
         space, box, counts, claim, precision=precision, apriori_only=apriori, conditions=conditions
     )
+    if dtype is not None:
+        heads = rounded_candidates(heads, format_named(dtype))
     settings = _Settings(jobs, _memory(memory), None, check, progress)
-    return _first_proved(candidates, certificate, deadline, settings)
+    return _first_proved(heads, certificate, deadline, settings)
 
 
 @dataclass(frozen=True)
@@ -379,6 +409,7 @@ def certify_partition(
     *,
     domain: str,
     grid: str | Sequence[int],
+    dtype: str | None = None,
     budget: float | None = None,
     check: bool = True,
     progress: ProgressCallback | None = None,
@@ -387,7 +418,8 @@ def certify_partition(
 
     The claim declares for each cell the tokens of the cells that share a face with it, and the ball around it: on the
     region no other token wins, the regions cover the domain, meet on faces only, and each lies in its ball. The weights
-    are exact rationals. domain: a box. grid: such as `"8x8"`. In the result `boxes` counts the regions.
+    are exact rationals; with `dtype` they are rounded, and where that changes them the regions that are declared are
+    those of the rounded head. domain: a box. grid: such as `"8x8"`. In the result `boxes` counts the regions.
 
     Raises InputError (a ValueError), with one clear line, for input that makes no claim.
     """
@@ -398,6 +430,12 @@ def certify_partition(
     require_searchable(box, Fraction(1))
     head, claim, notes = partition_head(InputSpace((box.dimension, 1)), box, _grid(grid, box.dimension))
     certificate = Certificate(Statement(None, box, head, claim), None, notes)
+    if dtype is not None:
+        rounded = rounded_head(head, format_named(dtype))
+        notes = {**notes, "dtype": dtype}
+        certificate = Certificate(Statement(None, box, rounded, claim), None, notes)
+        if rounded != head:  # its regions are no longer exactly the cells: declare what they are
+            return certify_regions(certificate, budget=budget, check=check, progress=progress)
     return _prove_partition(certificate, Deadline.after(budget), check=check, progress=progress)
 
 
@@ -479,6 +517,143 @@ def _first_proved(
     return replace(best, boxes=boxes, seconds=time.monotonic() - started, journal=left)
 
 
+def fit(
+    certificate: Certificate,
+    *,
+    gap: str | Fraction = "0.01",
+    precision: int = 106,
+    dtype: str | None = None,
+    budget: float | None = None,
+    jobs: int = 1,
+    memory: str | int | None = None,
+    check: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Result:
+    """Give the head in a certificate the best values for its keys and biases, and certify the error that it then has.
+
+    The values are those of a linear program, rounded to `precision` bits or to `dtype`; the new claim is the upper end
+    of an enclosure of the error to the relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
+    the error over all values with these keys and biases, and the ratio of the two (docs/theory.md, section 16). That
+    bound is the verifier's; the kernel checks both ends of the enclosure.
+
+    Raises InputError (a ValueError), with one clear line, for a claim that is not about an error in the sup norm, and
+    for heads whose values cannot be replaced.
+    """
+    statement = certificate.statement
+    if not isinstance(statement.claim, SupError):
+        raise InvalidClaim("the best values are found in the sup norm: the certificate claims something else")
+    _require_precision(precision)
+    number = None if dtype is None else format_named(dtype)
+    started, deadline = time.monotonic(), Deadline.after(budget)
+    require_points(statement.conditions, statement.domain)
+    columns, tokens = reduce_head(statement.attention), statement.attention.tokens
+    scores = [Scores(column.keys, column.biases) for column in columns]
+    fitting = Fitting(statement.function, statement.domain, scores, tokens, statement.conditions, deadline)
+    fits = [fitting.best(row, values) for row, values in enumerate(columns[0].values)]
+    head = with_values(
+        statement.attention,
+        [[mpf_to_fraction(fraction_to_mpf(value, precision)) for value in each.values] for each in fits],
+    )
+    notes = {**certificate.notes, "values": "fitted", "sampled_error": f"{max(each.error for each in fits):.6g}"}
+    if number is not None:
+        head, notes = rounded_head(head, number), notes | {"dtype": number.name}
+    found = bound(
+        Certificate(replace(statement, attention=head, spelling=None), None, notes),
+        gap=gap,
+        budget=None if deadline.at is None else max(deadline.at - time.monotonic(), 0.001),
+        jobs=jobs,
+        memory=memory,
+        check=check,
+        progress=progress,
+    )
+    least = max(
+        (least_error(statement, row, places, deadline) for row, each in enumerate(fits) for places in each.places),
+        default=Fraction(0),
+    )
+    lower = _decimal(least, ROUND_FLOOR) or "0"
+    notes = notes | {"optimum": {"least": lower}}
+    if found.error_upper is not None and float(lower) > 0:
+        notes["optimum"]["ratio"] = f"{float(Fraction(found.error_upper) / Fraction(lower)):.6g}"
+    notes.pop("apriori", None)
+    if found.certificate is not None:
+        claim = found.certificate.statement.claim
+        assert isinstance(claim, SupError)
+        notes["paper"] = paper(Task(statement.function, statement.domain, claim, statement.conditions))
+        fitted = replace(found.certificate, notes=notes)
+        found = replace(found, verdict="proved" if check else "verified", certificate=fitted)
+    return replace(found, notes=notes, witness=None, point=None, seconds=time.monotonic() - started)
+
+
+def _smallest_error(request: _Request, tokens: int, deadline: Deadline, settings: _Settings) -> Result:
+    """The head with at most that many tokens whose error has the least proved bound, which its certificate claims."""
+    started = time.monotonic()
+    best, boxes = _NOTHING, 0
+    for candidate in heads_of_size(request.task(deadline), request.method, tokens):
+        if best.error_upper is not None and request.number is None and float(best.error_upper) <= candidate.estimate:
+            break
+        found = bound(
+            request.certificate(candidate),
+            gap=CLOSE["p" if isinstance(request.claim, LpError) else "inf"],
+            budget=None if deadline.at is None else max(deadline.at - time.monotonic(), 0.001),
+            jobs=settings.jobs,
+            memory=settings.memory,
+            check=settings.check,
+            progress=settings.progress,
+        )
+        boxes += found.boxes
+        if found.certificate is not None:
+            found = _much_smaller(found, deadline, settings)
+        best = min(replace(found, witness=None, point=None), best, key=_merit)
+        if deadline.passed() or found.interrupted:
+            break
+    best = replace(best, boxes=boxes, seconds=time.monotonic() - started)
+    if best.certificate is None:
+        return best
+    claim = best.certificate.statement.claim
+    assert isinstance(claim, SupError | LpError)
+    theory = "apriori" if best.notes["method"] == "uniform" else "paper"
+    notes = {**best.notes, "tokens_asked": tokens, theory: paper(replace(request.task(deadline), claim=claim))}
+    return replace(best, notes=notes, certificate=replace(best.certificate, notes=notes))
+
+
+def _much_smaller(found: Result, deadline: Deadline, settings: _Settings) -> Result:
+    """The enclosure as an answer; where no error was found at all, a claim far below it if that can be proved."""
+    assert found.certificate is not None
+    if found.error_lower == "0":
+        claim = found.certificate.statement.claim
+        assert isinstance(claim, SupError | LpError)
+        wanted = Certificate(_claiming(found.certificate.statement, claim.tolerance * FAR_BELOW), None, found.notes)
+        result = _verify(
+            wanted,
+            deadline=deadline,
+            jobs=settings.jobs,
+            memory=settings.memory,
+            journal=None,
+            check=settings.check,
+            progress=settings.progress,
+            max_boxes=MODEST,
+        )
+        if result.verdict in ("proved", "verified"):
+            return result
+    return replace(found, verdict="proved" if settings.check else "verified")
+
+
+def paper_tokens(
+    target: str,
+    *,
+    domain: str,
+    tolerance: str | Fraction,
+    norm: str = "inf",
+    attention: str = "self",
+    shape: str | None = None,
+    where: Sequence[str] = (),
+) -> str | None:
+    """How many tokens the paper's construction takes a priori, in words; None where that is not known in seconds."""
+    request = _request(target, domain, tolerance, norm, attention, shape, where, "uniform", 106, None, None)
+    tokens = paper(request.task(NEVER)).get("tokens")
+    return None if tokens is None else str(tokens)
+
+
 @dataclass(frozen=True)
 class _Request:
     """What the user asked for, parsed."""
@@ -491,49 +666,24 @@ class _Request:
     precision: int
     method: str
     max_value: float | None
+    number: Format | None
 
-    def candidates(self, apriori: bool, deadline: Deadline, *, sharp: bool = False) -> Iterator[Candidate]:
-        if isinstance(self.claim, LpError):
-            return lp_candidates(
-                self.target,
-                self.box,
-                self.claim,
-                precision=self.precision,
-                apriori_only=apriori,
-                deadline=deadline,
-                conditions=self.conditions,
-            )
-        if self.method == "spectral":
-            return spectral_candidates(
-                self.target,
-                self.box,
-                self.claim.tolerance,
-                precision=self.precision,
-                apriori_only=apriori,
-                max_value=self.max_value,
-                deadline=deadline,
-                conditions=self.conditions,
-            )
-        if self.method == "affine":
-            return affine_candidates(
-                self.target,
-                self.box,
-                self.claim.tolerance,
-                precision=self.precision,
-                apriori_only=apriori,
-                deadline=deadline,
-                conditions=self.conditions,
-            )
-        return uniform_candidates(
+    def task(self, deadline: Deadline, apriori: bool = False, sharp: bool = False) -> Task:
+        return Task(
             self.target,
             self.box,
-            self.claim.tolerance,
-            precision=self.precision,
+            self.claim,
+            self.conditions,
+            self.precision,
+            self.max_value,
             apriori_only=apriori,
+            number=self.number,
             sharp=sharp,
             deadline=deadline,
-            conditions=self.conditions,
         )
+
+    def candidates(self, apriori: bool, deadline: Deadline, sharp: bool = False) -> Iterator[Candidate]:
+        return candidates(self.task(deadline, apriori, sharp), self.method)
 
     def certificate(self, candidate: Candidate) -> Certificate:
         statement = Statement(self.target, self.box, candidate.attention, self.claim, self.conditions)
@@ -551,39 +701,35 @@ def _request(
     method: str,
     precision: int,
     max_value: str | Fraction | int | None,
+    dtype: str | None,
 ) -> _Request:
     box, members = parse_domain(domain)
     space = _input_space(target, box, attention, shape)
     if len(members) > 1:
         where = (union_condition(members, space.variable_name), *where)
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; this version knows: {', '.join(METHODS)}")
     _require_precision(precision)
-    largest = _largest_value(max_value, method)
+    number = None if dtype is None else format_named(dtype)
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = error_claim(norm, parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
     if isinstance(claim, LpError):
         if claim.power > MAX_POWER:
             raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
-        if method in ("affine", "spectral"):
-            raise InputError(f"the {method} construction is for the sup norm (--norm inf)")
         if any(lo == hi for lo, hi in box.sides):
             raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
+    require_method(method, claim, bounded=max_value is not None)
     require_searchable(box, claim.tolerance)
     conditions = tuple(parse_condition(condition, space) for condition in where)
     parsed = parse_target(target, space)
     if isinstance(claim, LpError):
         require_integrable(parsed, box, claim.power, conditions)
-    return _Request(parsed, box, claim, space, conditions, precision, method, largest)
+    return _Request(parsed, box, claim, space, conditions, precision, method, _largest_value(max_value), number)
 
 
-def _largest_value(max_value: str | Fraction | int | None, method: str) -> float | None:
+def _largest_value(max_value: str | Fraction | int | None) -> float | None:
     """The bound on the values of the tokens, for the construction whose values may be large."""
     if max_value is None:
         return None
-    if method != "spectral":
-        raise InputError("a bound on the values goes with the spectral construction (--method spectral)")
     largest = parse_exact(max_value) if isinstance(max_value, str) else Fraction(max_value)
     if not 0 < largest <= 10**300:
         raise InputError("the bound on the values must be positive and at most 1e300")

@@ -174,14 +174,8 @@ def _strip(context: click.Context, parameter: click.Parameter, value: str | None
 
 _option = functools.partial(click.option, show_default=True)
 
-statement_options = _together(
+_problem = _together(
     _option("--domain", metavar="BOX", required=True, help='Where: "[0,1]", "[0,1]^2", "[-1,1]x[0,2]"; exact ends.'),
-    _option(
-        "--tol",
-        "tolerance",
-        metavar="EPS",
-        help="The error to certify, an exact number such as 0.05 or 1/20.",
-    ),
     _option("--norm", metavar="inf|P", default="inf", help="Sup norm, or L_p with 1 <= P < inf."),
     _option("--attention", type=click.Choice(["self", "cross"]), default="self", help="The kind of head."),
     _option(
@@ -195,8 +189,9 @@ statement_options = _together(
         metavar="DxN",
         help="Shape of the input; its entries are then X[i,j], 0-based. DxN,DxN for K and Q of cross-attention.",
     ),
-    _option("--method", metavar="NAME", default="auto", help="How to construct: auto, uniform, affine or spectral."),
-    _option("--max-value", metavar="X", help="With --method spectral: a bound on the values of the tokens."),
+)
+
+_weights = _together(
     _option(
         "--precision",
         type=click.IntRange(24, 100_000),
@@ -205,11 +200,36 @@ statement_options = _together(
         help="Bits of the weights.",
     ),
     _option(
+        "--dtype",
+        type=click.Choice(["float64", "float32"]),
+        help="Round every weight to that format first, and certify what was rounded.",
+    ),
+)
+
+statement_options = _together(
+    _problem,
+    _option(
+        "--tol",
+        "tolerance",
+        metavar="EPS",
+        help="The error to certify, an exact number such as 0.05 or 1/20.",
+    ),
+    _option(
+        "--method",
+        metavar="NAME",
+        default="auto",
+        help="How to construct: uniform, affine, adaptive, spectral, or auto, the fewest tokens of all.",
+    ),
+    _option("--max-value", metavar="X", help="With --method spectral: a bound on the values of the tokens."),
+    _weights,
+    _option(
         "--apriori",
         is_flag=True,
         help="Use the parameters of the a-priori bound instead of searching for a smaller head.",
     ),
 )
+
+tradeoff_options = _together(_problem, _weights)
 
 _budget = _option(
     "--budget", metavar="SECONDS", type=seconds, help="Stop after this many seconds; the verdict is then undecided."
@@ -287,6 +307,7 @@ def cli(context: click.Context) -> None:
     epilog=_examples(
         'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 -o sin.json',
         'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tol 0.05 --proof regions -o sharp.json',
+        'attncert certify "sin(2*pi*x)" --domain "[0,1]" --tokens 8 -o eight.json',
         'attncert certify "sign(x - 1/3)" --domain "[-1,1]" --tol 0.01 --norm 1 -o jump.json',
         'attncert certify --claim indicator --grid 8x8 --domain "[0,1]^2" --delta 0.001 --measure 0.1 -o cells.json',
         'attncert certify --claim partition --grid 8x8 --domain "[0,1]^2" -o regions.json',
@@ -295,6 +316,12 @@ def cli(context: click.Context) -> None:
 )
 @click.argument("target", required=False, callback=_strip)
 @statement_options
+@click.option(
+    "--tokens",
+    type=click.IntRange(1, 1_000_000),
+    metavar="N",
+    help="Instead of --tol: the smallest tolerance provable with N tokens.",
+)
 @_option("--claim", type=click.Choice(["error", "indicator", "partition"]), default="error", help="What to claim.")
 @click.option("--grid", metavar="NxN", help="For indicator and partition: the cells along each side.")
 @click.option("--delta", metavar="D", help="For --claim indicator: how far the softmax may be from one-hot.")
@@ -317,7 +344,7 @@ def certify(output: Path, force: bool, as_json: bool, claim: str, journal: bool,
     from attncert import api
     from attncert.verifier.journal import journal_path
 
-    if claim == "error" and journal:
+    if claim == "error" and journal and request["tokens"] is None:
         request["journal"] = journal_path(output)
     with _progress_bar() as progress:
         makers: dict[str, Callable[..., Result]] = {
@@ -426,6 +453,30 @@ def bound(file: Path, output: Path | None, witness: Path | None, force: bool, as
     written = None if output is None or result.certificate is None else str(output)
     _print_result(result, written, as_json)
     return EXIT_CODES[result.verdict]
+
+
+@cli.command(epilog=_examples("attncert fit sin.json -o fitted.json"))
+@click.argument("file", type=click.Path(path_type=Path))
+@_option("--gap", metavar="G", default="0.01", help="Relative gap of the enclosure whose upper end is claimed.")
+@_weights
+@proof_options
+@memory_option
+@output_file
+@output_options
+def fit(file: Path, output: Path, force: bool, as_json: bool, **request: Any) -> int:
+    """Give the head in FILE the best values for its keys and biases, by a linear program, and certify its error.
+
+    Says how far from the optimum that is: a lower bound on the error of all heads with these keys is proved by duality.
+    The new certificate claims the error that is proved; the tolerance in FILE plays no part.
+    """
+    _require(file)
+    _refuse_output(output, force)
+    from attncert import api
+
+    certificate = api.Certificate.load(file)
+    with _progress_bar() as progress:
+        result = api.fit(certificate, **request, progress=progress)
+    return _conclude(result, output, force, as_json, "")
 
 
 @cli.command(epilog=_examples("attncert regions sin.json -o regions.json"))
@@ -620,6 +671,80 @@ def export(file: Path, form: str, output: Path) -> int:
     return PROVED
 
 
+def token_counts(text: str) -> list[int]:
+    """Read numbers of tokens."""
+    if not re.fullmatch(r"[1-9][0-9]{0,6}(,[1-9][0-9]{0,6})*", text):
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 4,8,16")
+    return [int(number) for number in text.split(",")]
+
+
+@cli.command(
+    cls=StatementCommand,
+    epilog=_examples(
+        'attncert tradeoff "sin(2*pi*x)" --domain "[0,1]" --tokens-max 4 -o sine.md',
+        'attncert tradeoff "abs(x-1/3)" --domain "[-1,1]" --tokens 3,6 --methods uniform -o kink.csv --plot kink.svg',
+    ),
+)
+@click.argument("target", callback=_strip)
+@tradeoff_options
+@click.option("--methods", metavar="NAMES", help="Constructions, as in uniform,spectral; default: all for the norm.")
+@_option("--tokens-max", type=click.IntRange(1, 1_000_000), default=32, metavar="N", help="Powers of 2 up to N, and N.")
+@click.option("--tokens", type=token_counts, metavar="LIST", help="Instead: these numbers of tokens, as in 4,8,16.")
+@_budget
+@_jobs
+@_check
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default="tradeoff.csv",
+    show_default=True,
+    help="The table to write: a .csv, .md or .json.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="PICTURE",
+    help="Draw it, both scales logarithmic, to a .svg, .pdf or .png (needs matplotlib).",
+)
+@_option("--force", is_flag=True, help="Overwrite existing output files.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each row on stdout.")
+def tradeoff(
+    output: Path,
+    plot: Path | None,
+    force: bool,
+    as_json: bool,
+    methods: str | None,
+    tokens_max: int,
+    tokens: list[int] | None,
+    **request: Any,
+) -> int:
+    """Tabulate the certified error of every construction against its number of tokens, for TARGET.
+
+    Each row is a head of its own, whose smallest provable error is certified; --budget is for each of them. Beside it
+    stands how many tokens the paper's bound takes a priori for that error.
+    """
+    from attncert import tradeoffs
+
+    tradeoffs.require_suffix(output, tradeoffs.SUFFIXES, "a table")
+    if plot is not None:
+        tradeoffs.require_suffix(plot, tradeoffs.PICTURES, "a picture")
+    for path in (output, plot):
+        if path is not None:
+            _refuse_output(path, force)
+    request["methods"] = None if methods is None else [name.strip() for name in methods.split(",")]
+
+    def tell(row: tradeoffs.Row) -> None:
+        click.echo(reports.dump(row.entries()) if as_json else reports.tradeoff_text(row))
+
+    with _progress_bar() as progress:
+        table = tradeoffs.tradeoff(**request, tokens=tokens or tokens_max, progress=progress, each=tell)
+    table.save(output, overwrite=force)
+    if plot is not None:
+        table.draw(plot)
+    return PROVED if all(row.verdict in ("proved", "verified", "none") for row in table.rows) else UNDECIDED
+
+
 @cli.command(epilog=_examples("attncert completion bash > ~/.attncert-complete.bash"))
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> int:
@@ -634,7 +759,7 @@ def completion(shell: str) -> int:
 
 
 _FLAGS = {"target": "TARGET", "tolerance": "--tol", "max_value": "--max-value"}
-_ERROR_ONLY = ("target", "tolerance", "norm", "attention", "shape", "method", "max_value", "proof")
+_ERROR_ONLY = ("target", "tolerance", "tokens", "norm", "attention", "shape", "method", "max_value", "proof")
 _INDICATOR_ONLY = ("grid", "delta", "measure")
 _PARTITION_NEVER = ("delta", "measure", "where", "precision", "apriori", "jobs", "memory")
 
@@ -642,7 +767,7 @@ _PARTITION_NEVER = ("delta", "measure", "where", "precision", "apriori", "jobs",
 def _request_for(claim: str, request: dict[str, Any]) -> dict[str, Any]:
     """The arguments that belong to the claim; raises a usage error for one that is missing or out of place."""
     needed, alien = {
-        "error": (("target", "tolerance"), _INDICATOR_ONLY),
+        "error": (("target",) if request["tokens"] is not None else ("target", "tolerance"), _INDICATOR_ONLY),
         "indicator": (_INDICATOR_ONLY, _ERROR_ONLY),
         "partition": (("grid",), (*_ERROR_ONLY, *_PARTITION_NEVER)),
     }[claim]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from attncert.api import Certificate, Result
     from attncert.certificates.claim import Claim
     from attncert.certificates.evidence import Evidence
+    from attncert.tradeoffs import Row
     from attncert.verifier.boxes import Progress
 
 LONGEST = 300
@@ -66,7 +67,10 @@ def result_text(result: Result, file: str | None) -> str:
     rows: list[tuple[str, object]] = [
         ("layer" if kind == "indicator" else "error", enclosure(result.error_lower, result.error_upper)),
         ("a priori", apriori_text(result.notes.get("apriori"))),
+        ("paper", apriori_text(result.notes.get("paper"))),
+        ("optimum", optimum_text(result.notes.get("optimum"))),
         ("method", result.notes.get("method")),
+        ("dtype", result.notes.get("dtype")),
         ("tokens", f"{result.tokens:,}"),
         ("regions" if kind == "partition" else "boxes", f"{result.boxes:,}"),
         ("point", None if result.point is None else "(" + ", ".join(result.point) + ")"),
@@ -75,6 +79,15 @@ def result_text(result: Result, file: str | None) -> str:
         ("file", file),
     ]
     return f"{result.verdict}: {one_line(result.detail)}\n{table(rows)}"
+
+
+def tradeoff_text(row: Row) -> str:
+    """One line for a row of a table of tokens against error."""
+    if row.tokens is None:
+        return f"{row.method}, at most {row.asked:,} tokens: {row.verdict}: {one_line(row.detail)}"
+    error = enclosure(row.error_lower, row.error_upper) or "unknown"
+    theory = "" if row.paper is None else f" (the paper, a priori: {row.paper} tokens)"
+    return f"{row.method}, {row.tokens:,} tokens: {row.verdict}: error {error}{theory}"
 
 
 def progress_text(progress: Progress) -> str:
@@ -109,6 +122,15 @@ def apriori_text(apriori: object) -> str | None:
     names = ("norm", "bound", "delta", "tokens", "beta", "lipschitz", "sup")
     text = ", ".join(f"{name} {apriori[name]}" for name in names if name in apriori)
     return f"{text} (not proved: in part by {apriori['tail']})" if "tail" in apriori else text
+
+
+def optimum_text(optimum: object) -> str | None:
+    """How far a head is from the best with its keys and biases."""
+    if not isinstance(optimum, Mapping) or "least" not in optimum:
+        return None
+    if "ratio" not in optimum:
+        return "no bound is known for other values with these keys"
+    return f"at least {optimum['least']} with these keys, whatever the values; ratio {optimum['ratio']}"
 
 
 def check_json(outcome: Mapping[str, object]) -> dict[str, object]:
@@ -198,7 +220,9 @@ def certificate_text(certificate: Certificate, file: str) -> str:
     statement, notes = certificate.statement, certificate.notes
     head = statement.attention
     shapes = [f"{rows} x {columns}" for rows, columns in (*head.input_shapes, head.output_shape)]
-    made = (f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision") if name in notes)
+    made = (
+        f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision", "dtype") if name in notes
+    )
     rows: list[tuple[str, object]] = [
         ("target", None if statement.target is None else statement.target.source),
         ("domain", " where ".join([str(statement.domain), *(condition.source for condition in statement.conditions)])),
@@ -210,6 +234,8 @@ def certificate_text(certificate: Certificate, file: str) -> str:
         ("claim", claim_text(statement.claim)),
         ("evidence", _evidence_text(certificate.evidence)),
         ("a priori", apriori_text(notes.get("apriori"))),
+        ("paper", apriori_text(notes.get("paper"))),
+        ("optimum", optimum_text(notes.get("optimum"))),
         ("statement", f"{certificate.statement_sha256} (the digest matches)"),
     ]
     return f"{one_line(file)}: not checked; run `attncert check` on it\n{table(rows)}"

@@ -156,10 +156,11 @@ def affine_candidates(
     *,
     precision: int,
     apriori_only: bool = False,
+    limit: int | None = None,
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
-    """Heads to try, the one with the fewest tokens first.
+    """Heads to try, the one with the fewest tokens first; limit: the most tokens that are of interest.
 
     Raises InvalidTarget when the target jumps or lacks values on the box, TooLarge when it bends too much for the
     tolerance; OutOfTime.
@@ -169,16 +170,17 @@ def affine_candidates(
     require_continuous(target, box, conditions)
     search = _Search(target, box, float(tolerance), conditions, deadline)
     pieces = pieces_of(target, box) if target.space.query_shape is None else None
+    most = MOST_TOKENS if limit is None else min(MOST_TOKENS, limit)
+    if pieces is not None and len(pieces.constants) > most:
+        pieces = None
     last: tuple[int, ...] = ()
     for margin in MARGINS:
         goal = float(tolerance) * (1 - margin)
-        best = search.fewest(goal, MOST_TOKENS if pieces is None else len(pieces.constants) - 1)
+        best = search.fewest(goal, most if pieces is None else len(pieces.constants) - 1)
         if best is None and pieces is not None:
             yield _piecewise(target, pieces, goal, precision, is_last=margin == MARGINS[-1])
         elif best is None:
-            raise TooLarge(
-                f"the affine construction needs more than {approximately(MOST_TOKENS)} tokens for this tolerance"
-            )
+            raise TooLarge(f"the affine construction needs more than {approximately(most)} tokens for this tolerance")
         elif best.cells.counts != last:
             last = best.cells.counts
             yield _candidate(target, best, tolerance, precision, is_last=margin == MARGINS[-1])

@@ -45,10 +45,15 @@ class Axis:
 
     def growth(self) -> int:
         """About how many bits the Bernstein coefficients of a Chebyshev polynomial grow by with each degree."""
-        if not self.rate:
-            return 0
-        mid, half = self.range(context_of(64))
-        return 2 + max(0, math.ceil(float(mpmath.log((1 + abs(mid)) / half, 2))))
+        return _growth(self)
+
+
+@lru_cache(maxsize=1024)
+def _growth(axis: Axis) -> int:
+    if not axis.rate:
+        return 0
+    mid, half = axis.range(context_of(64))
+    return 2 + max(0, math.ceil(float(mpmath.log((1 + abs(mid)) / half, 2))))
 
 
 @cache
@@ -77,7 +82,7 @@ def bernstein_matrix(axis: Axis, degree: int, bits: int) -> tuple[Integers, int]
     They are off by about 2^-bits at most. (degree + 1, degree + 1)
     """
     precision = bits + 64 + degree * (axis.growth() + 2)
-    context = context_of(precision + 64)
+    context = context_of((precision + 319) & ~255)  # contexts are costly to make: few precisions
     if degree:
         mid, half = axis.range(context)
         in_p, in_q = scaled(-(1 + mid) / half, precision), scaled((1 - mid) / half, precision)

@@ -104,7 +104,7 @@ class Floats:
         values = evaluate_float(target, np.array(points, dtype=float))
         if not np.isfinite(values).all():
             place = points[int(np.argmin(np.isfinite(values).all(axis=1)))]
-            where = ", ".join(f"{target.space.variable_name(k)} = {x:.6g}" for k, x in enumerate(place))
+            where = ", ".join(f"{target.space.variable_name(k)} = {float(x):.6g}" for k, x in enumerate(place))
             raise InvalidTarget(f"the spectral construction needs the target on the whole box: no value at {where}")
         return values
 

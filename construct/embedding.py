@@ -27,10 +27,11 @@ Q holds the coefficients of entry (a, b), token by token.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from attncert.certificates.attention import Attention, CrossAttention, SelfAttention
+from attncert.certificates.errors import InvalidAttention
 from attncert.certificates.matrix import ONE, ZERO, DenseMatrix, Row, SparseMatrix, row_is_zero
 from attncert.certificates.target import InputSpace
 
@@ -81,6 +82,24 @@ def embed_blocks(space: InputSpace, blocks: Sequence[Block], gate: Fraction = ZE
         for rows in zip(*(block.slopes for block in blocks), strict=True)
     ]
     return _attention(space, keys, biases, values, lengths, gate, slopes)
+
+
+def with_values(head: Attention, values: Sequence[Row]) -> Attention:
+    """The head with other values: d_o rows, of a number for each token.
+
+    Raises InvalidAttention unless W_V selects rows of R that serve nothing else, as in the heads made here.
+    """
+    side = head.keys_side
+    places = [list(head.W_V.row_items(r)) for r in range(head.W_V.shape[0])]
+    rows = [items[0][0] for items in places if len(items) == 1 and items[0][1] == 1]
+    others = [head.W_K, head.W_Q] if head.queries_side == side else [head.W_K]
+    used = {c for W in others for r in range(W.shape[0]) for c, _ in W.row_items(r)}
+    moved = {r for P, _ in side.linear for r in range(P.shape[0]) if any(True for _ in P.row_items(r))}
+    if len(set(rows)) < len(places) or set(rows) & (used | moved):
+        raise InvalidAttention("the values of this head are not rows of R that could be replaced")
+    entries = {row: values[r] for r, row in enumerate(rows)}
+    R = DenseMatrix(side.R.shape, tuple(entries.get(r, side.R.row(r)) for r in range(side.R.shape[0])))
+    return replace(head, R=R) if isinstance(head, SelfAttention) else replace(head, R_K=R)
 
 
 def _attention(

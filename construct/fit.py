@@ -149,7 +149,10 @@ def _short(x: Fraction, precision: int) -> bool:
 
 @dataclass
 class Search:
-    """The search for one output column; errors are in units of the tolerance, of which `goal` may be used."""
+    """The search for one output column; errors are in units of the tolerance, of which `goal` may be used.
+
+    limit: the most tokens that are of interest.
+    """
 
     target: Target
     box: Box
@@ -157,6 +160,7 @@ class Search:
     goal: float
     max_value: float | None
     deadline: Deadline
+    limit: int | None = None
     pool: dict[tuple[Axis, ...], Series] = field(default_factory=dict)
     samples: dict[tuple[Axis, ...], tuple[list[Array], Array]] = field(default_factory=dict)
 
@@ -190,10 +194,11 @@ class Search:
             found = self._first_fit()
             if found is not None:
                 return found
+        within = "" if self.limit is None else f" of {self.limit} tokens or fewer"
         bounded = "" if self.max_value is None else f" with values up to {self.max_value:.3g}"
         raise TooLarge(
-            f"the spectral construction finds no polynomial{bounded} of degree up to {MAX_DEGREE} for this tolerance: "
-            "it is for smooth targets; use --method uniform"
+            f"the spectral construction finds no polynomial{bounded}{within} of degree up to {MAX_DEGREE} for this "
+            "tolerance: it is for smooth targets; use --method uniform"
         )
 
     # --- rates ---------------------------------------------------------------------------------------------------
@@ -344,6 +349,8 @@ class Search:
                 by_size.setdefault(int(tokens[degrees]), []).append(entry)
         tries = 0
         for size in sorted(by_size):
+            if self.limit is not None and size > self.limit:
+                break
             entries = sorted(by_size[size], key=lambda entry: entry[1])[:MAX_ENTRIES]
             largest = [self._largest(found, degrees) for _, _, degrees, found in entries]
             modest = [entry for entry in zip(largest, entries, strict=True) if entry[0] <= 2 * self.cap]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
@@ -68,10 +68,13 @@ def lp_candidates(
     *,
     precision: int,
     apriori_only: bool,
+    limit: int | None = None,
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
     """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for.
+
+    limit: the most tokens that are of interest.
 
     Raises InvalidTarget when the target has no values on the box, TooLarge when a head does not fit; OutOfTime.
     """
@@ -84,7 +87,7 @@ def lp_candidates(
         return
     last: Grid | None = None
     for margin in MARGINS[_FIRST_MARGIN.get(box.dimension, 3) :]:
-        grid = sampler.coarsest(float(claim.tolerance) * (1 - margin), deadline)
+        grid = sampler.coarsest(float(claim.tolerance) * (1 - margin), deadline, limit)
         if grid is None or grid == last:
             continue
         last = grid
@@ -93,6 +96,13 @@ def lp_candidates(
         notes = _made(counts, betas, gate, precision, theory)
         head = sampler.head(counts, betas, gate, precision)
         yield Candidate(head, sampler.error(counts, list(map(float, betas))), notes, is_last=margin == MARGINS[-1])
+
+
+def theory_notes(
+    target: Target, box: Box, claim: LpError, conditions: Sequence[Condition], deadline: Deadline
+) -> dict[str, object]:
+    """What the paper's construction takes a priori, for the notes; or why there is no bound. Raises OutOfTime."""
+    return _notes(_theory(_Sampler(target, box, claim, conditions), deadline))
 
 
 def _theory(sampler: _Sampler, deadline: Deadline) -> Apriori | BlockBound | str:
@@ -160,8 +170,9 @@ class _Sampler:
         counts = tuple(max(1, int(4096 ** (1 / len(self.box.sides)))) for _ in self.box.sides)
         return float(np.max(np.abs(cell_means(self.target, self.box, counts, _one(counts), self.conditions))))
 
-    def coarsest(self, goal: float, deadline: Deadline) -> Grid | None:
+    def coarsest(self, goal: float, deadline: Deadline, limit: int | None) -> Grid | None:
         """The grid with the fewest tokens whose sampled error is at most `goal`, over all sharpnesses."""
+        most = math.inf if limit is None else limit // self.target.shape[1]
         with np.errstate(all="ignore"):
             slopes = sampled_slopes(self.target, self.box)
             sides = np.array([float(hi - lo) for lo, hi in self.box.sides])
@@ -171,7 +182,9 @@ class _Sampler:
                 betas = partial(self._betas, sup, sharpness)
                 search = GridSearch(self.box, goal, slopes, start, betas, self.error, self._points, "", deadline)
                 try:
-                    best = search.coarsest(best)
+                    scale = start if limit is None else search.finest(most)
+                    if scale is not None:
+                        best = replace(search, start=scale).coarsest(best)
                 except TooLarge:
                     if best is None and sharpness == SHARPNESSES[-1]:
                         raise

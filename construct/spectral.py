@@ -31,7 +31,7 @@ from attncert.certificates.attention import Attention
 from attncert.certificates.condition import Condition
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.domain import Box
-from attncert.certificates.errors import InvalidTarget
+from attncert.certificates.errors import InvalidTarget, TooLarge
 from attncert.certificates.matrix import ZERO
 from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction
 from attncert.certificates.target import InputSpace, Target
@@ -48,13 +48,13 @@ MARGINS = (0.02, 0.1, 0.3, 0.6)
 ROUNDING = 1000
 """The part of the tolerance that rounding the weights may cost."""
 
+ROUNDING_SHARES = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 32)
+"""The parts of the tolerance that rounding to a format may cost, roughly, in the order in which they are tried."""
+
 LEAK_BITS = 40
 """The leak of the gate costs less than 2^-LEAK_BITS of the tolerance."""
 
-NO_BOUND = (
-    "the degrees come from sampled Chebyshev coefficients; a bound beforehand would need the target bounded on complex "
-    "neighbourhoods of the domain"
-)
+NO_BOUND = "degrees and rates come from samples of the target"
 
 
 def spectral_candidates(
@@ -65,10 +65,15 @@ def spectral_candidates(
     precision: int,
     apriori_only: bool = False,
     max_value: float | None = None,
+    bits: int | None = None,
+    limit: int | None = None,
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
     """Heads to try, the one with the fewest tokens first.
+
+    bits: those of the format that weights will be rounded to; the values are then kept so small that they survive it.
+    limit: the most tokens that are of interest.
 
     Raises InvalidTarget when the target jumps or lacks a value somewhere on the box (all of it: the polynomial is
     found there, whatever the conditions), TooLarge when it is not smooth enough for the tolerance; OutOfTime.
@@ -78,17 +83,34 @@ def spectral_candidates(
     require_defined(target, box, conditions)
     require_continuous(target, box, conditions)
     columns = target.shape[1]
-    last: list[tuple[int, ...]] = []
-    for margin in MARGINS:
-        fits = []
-        for j in range(columns):
-            entries = target.outputs[j::columns]
-            part = replace(target, outputs=entries, shape=(len(entries), 1))
-            fits.append(Search(part, box, tolerance, 1 - margin, max_value, deadline).best())
-        if [fit.degrees for fit in fits] == last and max(fit.error for fit in fits) <= float(tolerance) * 0.3:
+    parts = [
+        replace(target, outputs=entries, shape=(len(entries), 1))
+        for entries in (target.outputs[j::columns] for j in range(columns))
+    ]
+    last: list[Fit] = []
+    for cap, margin in product([max_value] if bits is None else rounding_caps(tolerance, bits, max_value), MARGINS):
+        try:
+            fits = [Search(part, box, tolerance, 1 - margin, cap, deadline, limit).best() for part in parts]
+        except TooLarge as error:
+            if last:
+                return
+            if bits is None:
+                raise
+            raise TooLarge(f"after rounding the weights to {bits} bits: {error}") from None
+        if [fit.degrees for fit in fits] == [fit.degrees for fit in last] and (
+            max(fit.error for fit in fits) <= float(tolerance) * 0.3
+            and max(fit.max_value for fit in fits) >= max(fit.max_value for fit in last)
+        ):
             continue
-        last = [fit.degrees for fit in fits]
-        yield _candidate(target.space, box, tolerance, fits, precision, is_last=margin == MARGINS[-1])
+        last = fits
+        is_last = margin == MARGINS[-1] and bits is None
+        yield _candidate(target.space, box, tolerance, fits, precision, is_last=is_last)
+
+
+def rounding_caps(tolerance: Fraction, bits: int, most: float | None) -> list[float | None]:
+    """Bounds on the values, ever smaller, under which rounding them to that many bits costs little of the tolerance."""
+    unit = min(float(tolerance) * 2.0**bits, 1e300)
+    return [min(unit * share, math.inf if most is None else most) for share in ROUNDING_SHARES]
 
 
 def _candidate(

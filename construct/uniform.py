@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import compress, product
@@ -282,11 +282,14 @@ def uniform_candidates(
     precision: int,
     apriori_only: bool,
     sharp: bool = False,
+    limit: int | None = None,
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
     """Heads to try, the coarsest grid first; with `apriori_only` exactly the head that theory asks for, which comes
     last otherwise. With `sharp` all others are sharp heads.
+
+    limit: the most tokens that are of interest.
 
     Raises InvalidTarget when the target is undefined, unbounded or discontinuous on the box; TooLarge when the head
     does not fit into memory; OutOfTime.
@@ -297,7 +300,7 @@ def uniform_candidates(
         gate, grids = theory.gate, iter([(theory.counts, theory.betas)])
     else:
         gate = GATE * theory.gate
-        grids = _coarse_grids(target, box, tolerance, theory, deadline, conditions, sharp=sharp)
+        grids = _coarse_grids(target, box, tolerance, theory, deadline, conditions, sharp=sharp, limit=limit)
     for counts, betas in grids:
         head = uniform_head(
             target,
@@ -331,8 +334,10 @@ def _coarse_grids(
     conditions: Sequence[Condition],
     *,
     sharp: bool,
+    limit: int | None,
 ) -> Iterator[Grid]:
     """Grids whose sampled error leaves the MARGINS to the proof, coarsest first; the a-priori grid comes last."""
+    most = math.inf if limit is None else limit // theory.columns
     slopes = sampled_slopes(target, box)
     last: Grid | None = None
     for margin in SHARP_MARGINS if sharp else MARGINS:
@@ -350,13 +355,16 @@ def _coarse_grids(
                 f" (the a-priori bound asks for {approximately(theory.tokens)})",
                 deadline,
             )
-            best = search.coarsest(best)
+            start = search.start if limit is None else search.finest(most)
+            if start is not None:
+                best = replace(search, start=start).coarsest(best)
         if best is None or math.prod(best[0]) >= math.prod(theory.counts):
             break
         if best != last:
             last = best
             yield best
-    yield theory.counts, theory.betas
+    if math.prod(theory.counts) <= most:
+        yield theory.counts, theory.betas
 
 
 def _betas(
@@ -404,6 +412,18 @@ class GridSearch:
         if rival is not None and math.prod(rival[0]) <= math.prod(counts):
             return rival
         return counts, self.betas(counts)
+
+    def finest(self, most: float) -> float | None:
+        """The scale of a grid with at most that many cells whose sampled error is small enough; None if it is not."""
+        if most < 1:
+            return None
+        low, high = 0.0, self.start
+        while math.prod(self._grid(high)) <= most and high < 1e300:
+            low, high = high, 2 * high
+        while high - low > 1e-6 * high and high > 1e-300:
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if math.prod(self._grid(middle)) <= most else (low, middle)
+        return low if self._fits(self._grid(low)) else None
 
     def _polished(self, counts: tuple[int, ...]) -> tuple[int, ...]:
         """Take cells from single axes while the grid still fits."""

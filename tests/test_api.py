@@ -31,7 +31,7 @@ from attncert.certificates.evidence import Counterexample, Paving
 from attncert.certificates.numbers import mpf_to_fraction
 from attncert.verifier import kernel
 
-SINE = {"target": "sin(2*pi*x)", "domain": "[0,1]", "tolerance": "0.05"}
+SINE = {"target": "sin(2*pi*x)", "domain": "[0,1]", "tolerance": "0.05", "method": "uniform"}
 
 
 def certified(**arguments: Any) -> Result:

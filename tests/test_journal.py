@@ -46,7 +46,9 @@ PROVED, BAD_INPUT, UNDECIDED = 0, 2, 3
 LINE = grid_statement("sin(2*pi*x)", "[0,1]", [90], 42_000, "0.04")
 PLANE = grid_statement("exp(-x0**2)*cos(3*x1)", "[0,1/3]x[-0.7,0.1]", [5, 6], 2000, "0.3")
 VECTOR = grid_statement("[sin(3*x0)*x1, abs(x0-x1)]", "[-1,1]x[0,2]", [6, 6], 60, "0.9")
-COLUMNS = api.construct_head("[[X[0,0], X[0,1]*X[0,0]]]", domain="[0,1]^2", shape="1x2", tolerance="0.15").statement
+COLUMNS = api.construct_head(
+    "[[X[0,0], X[0,1]*X[0,0]]]", domain="[0,1]^2", shape="1x2", tolerance="0.15", method="uniform"
+).statement
 DISC = grid_statement("x0*x1", "[-1,1]^2", [7, 7], 900, "0.3", conditions=["x0**2 + x1**2 <= 1"])
 STATEMENTS = {"line": LINE, "plane": PLANE, "vector": VECTOR, "columns": COLUMNS, "disc": DISC}
 
@@ -349,7 +351,7 @@ def test_a_signal_at_any_time(how: signal.Signals, claims: Path, tmp_path: Path)
 
 
 def test_certify_is_resumed_without_a_certificate(tmp_path: Path) -> None:
-    sine = ["certify", "sin(2*pi*x)", "--domain", "[0,1]", "--tol", "0.05", "--force"]
+    sine = ["certify", "sin(2*pi*x)", "--domain", "[0,1]", "--tol", "0.05", "--method", "uniform", "--force"]
     assert run(*sine, "-o", "whole.json.gz", cwd=tmp_path).returncode == PROVED
     stopped = run(*sine, "-o", "sin.json.gz", "--budget", "0.5", "--json", cwd=tmp_path, pause=0.1)
     assert stopped.returncode == UNDECIDED, stopped.stderr
@@ -364,7 +366,7 @@ def test_certify_is_resumed_without_a_certificate(tmp_path: Path) -> None:
 
 
 def test_certify_over_another_certificate_is_resumed_by_force(claims: Path, tmp_path: Path) -> None:
-    sine = ["certify", "sin(2*pi*x)", "--domain", "[0,1]", "--tol", "0.05", "-o", "x.json"]
+    sine = ["certify", "sin(2*pi*x)", "--domain", "[0,1]", "--tol", "0.05", "--method", "uniform", "-o", "x.json"]
     shutil.copy(claims / "plane.json", tmp_path / "x.json")
     stopped = run(*sine, "--force", "--budget", "0.5", cwd=tmp_path, pause=0.1)
     assert stopped.stderr.endswith("go on with: attncert verify x.json --resume --force\n")
@@ -596,7 +598,7 @@ def test_verify_from_python(tmp_path: Path) -> None:
 
 
 def test_certify_from_python(tmp_path: Path) -> None:
-    request = {"target": "sin(2*pi*x)", "domain": "[0,1]", "tolerance": "0.05"}
+    request = {"target": "sin(2*pi*x)", "domain": "[0,1]", "tolerance": "0.05", "method": "uniform"}
     path = tmp_path / "x.journal"
     stopped = api.certify(**request, journal=path, progress=interrupt_after(3))
     assert stopped.journal == path

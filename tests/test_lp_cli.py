@@ -72,7 +72,7 @@ CELLS_OF_TWO = ("--claim", "indicator", "--grid", "2", "--domain", "[0,1]", "--d
     ("arguments", "line"),
     [
         (
-            ("sin(2*pi*x)", "--domain", "[0,1]", "--tol", "0.2"),
+            ("sin(2*pi*x)", "--domain", "[0,1]", "--tol", "0.2", "--method", "uniform"),
             r"bound 0\.2, tokens 63, beta \d+, lipschitz 6\.28319, sup 1",
         ),
         (

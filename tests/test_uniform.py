@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -14,7 +15,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from attncert import certify, construct_head
+import attncert
 from attncert.certificates.deadline import Deadline, OutOfTime
 from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import InputError, TooLarge
@@ -27,6 +28,9 @@ from attncert.construct.uniform import Apriori, apriori, inverse_temperatures, u
 from attncert.verifier.reduction import reduce_head
 
 Floats = np.ndarray[Any, Any]
+
+certify = partial(attncert.certify, method="uniform")
+construct_head = partial(attncert.construct_head, method="uniform")
 
 
 def on(source: str, domain: str, shape: tuple[int, int] | None = None) -> tuple[Target, Box]:
