@@ -150,7 +150,7 @@ def test_the_program_finds_the_best_quadratic() -> None:
         ("sin(2*pi*x)", "[0,1]", "1e-18", {"method": "spectral"}, 1.1),
         ("abs(x - 1/3)", "[-1,1]", "0.05", {"method": "uniform"}, 1.05),
         ("x0*x1", "[0,1]^2", "0.2", {"method": "uniform"}, 1.3),
-        ("sin(K[0,0] + 2*Q[0,0])", "[0,1]^2", "0.1", {"attention": "cross"}, 1.1),
+        ("sin(K[0,0] + 2*Q[0,0])", "[0,1]^2", "0.1", {"attention": "cross", "method": "spectral"}, 1.1),
         ("[[X[0,0], X[0,1]*X[0,0]]]", "[0,1]^2", "0.1", {"shape": "1x2"}, 1.1),
     ],
 )

@@ -211,7 +211,7 @@ def test_the_head_of_theory_is_proved() -> None:
     assert result.verdict == "proved"
     assert 1213 <= result.tokens <= 1240
     assert result.tokens == result.notes["apriori"]["tokens"]
-    default = attncert.certify("sign(x - 1/3)", domain="[-1,1]", norm="1", tolerance="0.01")
+    default = attncert.certify("sign(x - 1/3)", domain="[-1,1]", norm="1", tolerance="0.01", method="uniform")
     assert default.notes["apriori"] == result.notes["apriori"]
     assert default.tokens < result.tokens
 
@@ -227,9 +227,13 @@ def test_every_head_of_theory_is_proved(
 
 def test_continuous_targets_take_the_bound_with_fewer_tokens() -> None:
     """A wave is steep everywhere, so the sup norm asks for less; a steep step is flat nearly everywhere."""
-    wave = attncert.construct_head("sin(2*pi*x)", domain="[0,1]", norm="2", tolerance="0.05").notes["apriori"]
+    wave = attncert.construct_head("sin(2*pi*x)", domain="[0,1]", norm="2", tolerance="0.05", method="uniform").notes[
+        "apriori"
+    ]
     assert (wave["norm"], wave["tokens"]) == ("inf", 252)
-    step = attncert.construct_head("tanh(1000*x)", domain="[-1,1]", norm="1", tolerance="0.1").notes["apriori"]
+    step = attncert.construct_head("tanh(1000*x)", domain="[-1,1]", norm="1", tolerance="0.1", method="uniform").notes[
+        "apriori"
+    ]
     assert step["norm"] == "1"
     assert step["tokens"] < 200
 

@@ -76,15 +76,15 @@ CELLS_OF_TWO = ("--claim", "indicator", "--grid", "2", "--domain", "[0,1]", "--d
             r"bound 0\.2, tokens 63, beta \d+, lipschitz 6\.28319, sup 1",
         ),
         (
-            ("sin(2*pi*x)", "--domain", "[0,1]", "--norm", "2", "--tol", "0.2"),
+            ("sin(2*pi*x)", "--domain", "[0,1]", "--norm", "2", "--tol", "0.2", "--method", "uniform"),
             r"norm inf, bound 0\.19999\d, tokens 63, beta \d+, lipschitz 6\.28319, sup 1",
         ),
         (
-            ("sign(x - 1/3)", "--domain", "[-1,1]", "--norm", "1", "--tol", "0.1"),
+            ("sign(x - 1/3)", "--domain", "[-1,1]", "--norm", "1", "--tol", "0.1", "--method", "uniform"),
             r"norm 1, bound 0\.1, tokens 12\d, beta \d+, sup 1",
         ),
         (
-            ("log(x)", "--domain", "[0,1]", "--norm", "1", "--tol", "0.5"),
+            ("log(x)", "--domain", "[0,1]", "--norm", "1", "--tol", "0.5", "--method", "uniform"),
             r"norm 1, bound 0\.5, tokens \d+, beta \d+, sup \d\.\d+ \(not proved: in part by quadrature\)",
         ),
         (CELLS_OF_TWO, r"bound 0\.1, delta 0\.01, tokens 2, beta 106"),
