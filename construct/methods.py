@@ -165,16 +165,25 @@ def candidates(task: Task, name: str) -> Iterator[Candidate]:
 
 
 def _of_all(task: Task) -> Iterator[Candidate]:
-    """The heads of every construction for the norm, merged in the order of their tokens."""
+    """The heads of every construction for the norm, merged in the order of their tokens.
+
+    At first no construction goes beyond the fewest tokens that another one needs. Only where none of those heads is
+    proved are they all taken as far as they go.
+    """
     queue: list[tuple[int, int, Candidate, Iterator[Candidate]]] = []
+    fitting = [
+        (place, method)
+        for place, method in enumerate(METHODS.values())
+        if method.powers or isinstance(task.claim, SupError)
+    ]
 
     def draw(place: int, heads: Iterator[Candidate]) -> None:
         candidate = next(heads, None)
         if candidate is not None:
             heapq.heappush(queue, (candidate.attention.tokens, -place, candidate, heads))
 
-    for place, method in enumerate(METHODS.values()):
-        if method.make is not _uniform and (method.powers or isinstance(task.claim, SupError)):
+    for place, method in fitting:
+        if method.make is not _uniform:
             with suppress(InvalidTarget, TooLarge, OutOfTime):
                 bounded = replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=MOST_TRIAL)
                 if queue and task.limit is None:  # fewer tokens, or they are of no use
@@ -187,11 +196,35 @@ def _of_all(task: Task) -> Iterator[Candidate]:
     except (InvalidTarget, TooLarge):
         if not found:
             raise
+    if not found or task.limit is not None:
+        while queue:
+            _, place, candidate, heads = heapq.heappop(queue)
+            yield replace(candidate, is_last=candidate.is_last and not queue)
+            with suppress(InvalidTarget, TooLarge, OutOfTime):
+                draw(-place, heads)
+        return
+    tried: list[Candidate] = []
     while queue:
         _, place, candidate, heads = heapq.heappop(queue)
-        yield replace(candidate, is_last=candidate.is_last and not queue)
+        yield replace(candidate, is_last=False)
+        tried.append(candidate)
         with suppress(InvalidTarget, TooLarge, OutOfTime):
             draw(-place, heads)
+    yield from _beyond(task, [method for _, method in fitting], tried)
+
+
+def _beyond(task: Task, fitting: Sequence[Method], tried: Sequence[Candidate]) -> Iterator[Candidate]:
+    """The heads of all constructions without regard to each other, but for those tried; at last the first one again."""
+    known = {(candidate.notes["method"], candidate.attention.tokens) for candidate in tried}
+
+    def heads(method: Method) -> Iterator[Candidate]:
+        with suppress(InvalidTarget, TooLarge, OutOfTime):
+            yield from method.make(replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=MOST_TRIAL))
+
+    for candidate in heapq.merge(*map(heads, fitting), key=lambda candidate: candidate.attention.tokens):
+        if (candidate.notes["method"], candidate.attention.tokens) not in known:
+            yield replace(candidate, is_last=False)
+    yield replace(tried[0], is_last=True)
 
 
 def _beside_theory(task: Task, heads: Iterator[Candidate]) -> Iterator[Candidate]:

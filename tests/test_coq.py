@@ -330,7 +330,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
-    result = attncert.certify("x", domain="[0,1]", tolerance="0.1")
+    result = attncert.certify("x", domain="[0,1]", tolerance="0.1", method="uniform")
     assert result.certificate is not None
     result.certificate.save(tmp_path / "c.json")
     code, out, err = run("export", tmp_path / "c.json", "--to", "coq", "-o", tmp_path / "c.v")
