@@ -49,9 +49,11 @@ def test_the_gallery_shows_everything(builder: ModuleType) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_make_the_same_certificates(builder: ModuleType, tmp_path: Path) -> None:
+def test_commands_make_the_same_certificates(builder: ModuleType, tmp_path: Path) -> None:
     """The same heads, that is: last digits may depend on the mathematical library of the machine."""
-    for name, command in builder.commands().items():
+    commands = builder.commands()
+    for name in ("sin-grid.json", "sin-1e-8.json", "cubic-box.json", "kink-of-two-tokens.json", "jump.json"):
+        command = commands[name]
         words = builder.arguments(name, command)
         made = tmp_path / name
         words[words.index(str(FOLDER / name))] = str(made)
