@@ -1,6 +1,6 @@
 """The constructions by name, and the choice among them: the head with the fewest tokens that proves the tolerance.
 
-`auto` takes the heads of all constructions for the norm in the order of their tokens, so the first one that is proved
+`auto` takes the heads of the constructions that it tries in the order of their tokens, so the first one that is proved
 has the fewest; of heads with equally many tokens those of the paper's grid come first. The grid is searched only as far
 as it can win.
 """
@@ -68,6 +68,8 @@ class Method:
     powers: bool = False
     bounded: bool = False
     """Whether it can keep the values of the tokens below a bound."""
+    tried: bool = True
+    """Whether `auto` tries it: a head must be quick to prove, and bad input has to be noticed before."""
 
 
 def _uniform(task: Task) -> Iterator[Candidate]:
@@ -130,7 +132,7 @@ def _adaptive(task: Task) -> Iterator[Candidate]:
 
 
 METHODS = {
-    "affine": Method(_affine),
+    "affine": Method(_affine, tried=False),
     "spectral": Method(_spectral, bounded=True),
     "adaptive": Method(_adaptive, powers=True),
     "uniform": Method(_uniform, powers=True),
@@ -174,7 +176,7 @@ def _of_all(task: Task) -> Iterator[Candidate]:
     fitting = [
         (place, method)
         for place, method in enumerate(METHODS.values())
-        if method.powers or isinstance(task.claim, SupError)
+        if method.tried and (method.powers or isinstance(task.claim, SupError))
     ]
 
     def draw(place: int, heads: Iterator[Candidate]) -> None:
@@ -214,16 +216,13 @@ def _of_all(task: Task) -> Iterator[Candidate]:
 
 
 def _beyond(task: Task, fitting: Sequence[Method], tried: Sequence[Candidate]) -> Iterator[Candidate]:
-    """The heads of all constructions without regard to each other, but for those tried; at last the first one again."""
+    """The heads of one construction after the other, but for those tried; at last the first of these again."""
     known = {(candidate.notes["method"], candidate.attention.tokens) for candidate in tried}
-
-    def heads(method: Method) -> Iterator[Candidate]:
+    for method in fitting:
         with suppress(InvalidTarget, TooLarge, OutOfTime):
-            yield from method.make(replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=MOST_TRIAL))
-
-    for candidate in heapq.merge(*map(heads, fitting), key=lambda candidate: candidate.attention.tokens):
-        if (candidate.notes["method"], candidate.attention.tokens) not in known:
-            yield replace(candidate, is_last=False)
+            for candidate in method.make(replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=MOST_TRIAL)):
+                if (candidate.notes["method"], candidate.attention.tokens) not in known:
+                    yield replace(candidate, is_last=False)
     yield replace(tried[0], is_last=True)
 
 

@@ -572,7 +572,7 @@ def test_marks_of_the_orders() -> None:
     mixed = tree.replace("C", "Z", 2).replace("C", "D", 1)
     assert check(sealed(SOFT, paving("0.5", mixed))).leaves == tree.count("C")
     assert reason(sealed(SOFT, paving("0.5", "C"))) == "leaf"
-    for mark in "[@à*! ~":
+    for mark in "[#à*! ~":
         assert reason(sealed(SOFT, paving("0.5", tree.replace("C", mark, 1)))) == "tree", mark
 
 
