@@ -404,7 +404,7 @@ def rejected(coqc: str, folder: Path, text: str, place: str) -> None:
 
 
 def certificate(target: str, domain: str, tolerance: str) -> attncert.Certificate:
-    result = attncert.certify(target, domain=domain, tolerance=tolerance)
+    result = attncert.certify(target, domain=domain, tolerance=tolerance, method="uniform")
     assert result.verdict == "proved"
     assert result.certificate is not None
     return result.certificate
@@ -430,7 +430,11 @@ def test_coq_proves_a_head_of_two_inputs(coqc: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_coq_proves_entries_kinks_and_conditions(coqc: str, compiled: Path) -> None:
     result = attncert.certify(
-        "[tanh(2*x0)*x1, abs(x0-x1)]", domain="[-1,1]^2", where=["x0**2 + x1**2 < 1"], tolerance="0.3"
+        "[tanh(2*x0)*x1, abs(x0-x1)]",
+        domain="[-1,1]^2",
+        where=["x0**2 + x1**2 < 1"],
+        tolerance="0.3",
+        method="uniform",
     )
     assert result.certificate is not None
     accepted(coqc, compiled, importing(theorem(result.certificate)))
@@ -441,7 +445,9 @@ def test_coq_refutes_and_does_not_prove_what_is_refuted(coqc: str, compiled: Pat
     """The tolerances lie on both sides of the true error, a hundredth of a percent apart."""
     target = "exp(x0*x1)"
     bound = attncert.bound(
-        attncert.certify(target, domain="[-1,1]^2", where=["x0**2 + x1**2 <= 1"], tolerance="0.2").certificate,
+        attncert.certify(
+            target, domain="[-1,1]^2", where=["x0**2 + x1**2 <= 1"], tolerance="0.2", method="uniform"
+        ).certificate,
         gap="1e-3",
     )
     assert bound.certificate is not None
