@@ -48,7 +48,19 @@ def small_cases(repeats: int) -> None:
             times, checks = [], []
             for _ in range(repeats):
                 seconds, answer = whole_process(
-                    ["certify", target, "--domain", domain, "--tol", tolerance, "--method", "uniform", "-o", path, "--force"]
+                    [
+                        "certify",
+                        target,
+                        "--domain",
+                        domain,
+                        "--tol",
+                        tolerance,
+                        "--method",
+                        "uniform",
+                        "-o",
+                        path,
+                        "--force",
+                    ]
                 )
                 times.append(seconds)
                 checks.append(whole_process(["check", path])[0])
