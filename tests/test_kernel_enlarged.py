@@ -375,3 +375,19 @@ def test_no_mutation_proves_a_false_claim(name: str) -> None:
 @pytest.mark.parametrize("name", FALSE)
 def test_no_mutation_of_many_proves_a_false_claim(name: str, seed: int) -> None:
     assert attacked(name, seed, 300)["proved"] == 0
+
+
+def test_values_that_depend_on_the_input_count_over_the_whole_box() -> None:
+    """Both values are x. At the centres of the boxes 1/2 is near enough to them; at 0 and 1 it is not."""
+
+    def claim(target: str) -> Statement:
+        keys, biases = [[0, SHARP]], [0, -SHARP / 2]
+        return statement_of(target, "[0,1]", keys, biases, [[0, 0]], "0.31", slopes=[[[1, 1]]])
+
+    assert says(by_hand(), claim("1/2")) == "leaf"
+    assert says(by_hand(), claim("x")) == "leaf"  # intervals of x and of the value apart do not show that they agree
+    evidence = by_hand()
+    for proof in evidence["columns"][0]:
+        proof["tree"] = "0.."
+    assert says(evidence, claim("x")) == "proved"
+    assert says(evidence, claim("1/2")) == "leaf"
