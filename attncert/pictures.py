@@ -67,6 +67,16 @@ def draw_partition(statement: Statement, path: Path) -> None:
         axes.set_ylabel("x1")
     axes.set_title(f"{len(regions)} regions, coloured by value")
     figure.colorbar(faces, ax=axes)
+    save_picture(figure, path)
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Write a figure of pyplot and close it; the format follows from the name, and equal figures make equal SVG files.
+
+    Raises InputError when it cannot be written.
+    """
+    from matplotlib import pyplot
+
     figure.tight_layout()
     try:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

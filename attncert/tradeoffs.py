@@ -18,6 +18,7 @@ from typing import Any
 from attncert.api import Certificate, ProgressCallback, Result, certify, paper_tokens
 from attncert.certificates.errors import InputError, TooLarge
 from attncert.construct.methods import METHODS, NAMES
+from attncert.pictures import save_picture
 
 SUFFIXES = (".csv", ".md", ".json")
 PICTURES = (".svg", ".pdf", ".png")
@@ -128,13 +129,7 @@ class Tradeoff:
         axes.grid(visible=True, which="major", lw=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)
-        figure.tight_layout()
-        try:
-            figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot draw {path}: {error}") from None
-        finally:
-            pyplot.close(figure)
+        save_picture(figure, path)
 
 
 def tradeoff(
