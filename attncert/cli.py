@@ -218,7 +218,7 @@ statement_options = _together(
         "--method",
         metavar="NAME",
         default="auto",
-        help="How to construct: uniform, affine, adaptive, spectral, or auto, the fewest tokens of all.",
+        help="How to construct: uniform, affine, adaptive, spectral, or auto, the fewest tokens of all but affine.",
     ),
     _option("--max-value", metavar="X", help="With --method spectral: a bound on the values of the tokens."),
     _weights,
