@@ -55,7 +55,7 @@ def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
     heads = reduce_general(attention)
     if any(head.products for head in heads):
         raise InvalidAttention(
-            "scores that are quadratic in the input are not supported here, only in claims of errors"
+            "scores that are quadratic in the input are supported in norms of errors and indicators, not here"
         )
     return heads
 
