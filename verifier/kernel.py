@@ -33,6 +33,8 @@ Item = TypeVar("Item")
 Interval = tuple[int, int]  # (lo, hi): the reals from lo 2^-P to hi 2^-P
 Side = tuple[Fraction, Fraction]  # lo <= hi: a side of the domain
 Row = Fraction | list[Fraction]  # a row of a matrix; a single number fills the row
+Share = tuple[int, int]  # (k, n): the share k = 0 .. n - 1 of the work on the trees
+Spread = Callable[[Callable[[Share], Any], list[Share]], Iterable[Any]]  # as map: may have shares done elsewhere
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Limits and errors
@@ -78,9 +80,13 @@ class Rejected(Exception):
 
     def __init__(self, reason: str, detail: str) -> None:
         """Keep the code and the line."""
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        """Join the two."""
+        return f"{self.reason}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -1103,9 +1109,9 @@ def count_of(value: Any, where: str, least: int, most: int) -> int:
 class Reader:
     """Reads the exact numbers of the document and its matrices, within what the limits allow for all together."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, shares: int = 1, spread: Spread = map) -> None:
         """Start with the whole allowance."""
-        self.limits, self.left = limits, limits.size
+        self.limits, self.left, self.shares, self.spread = limits, limits.size, shares, spread
 
     def spend(self, bits: int) -> None:
         """Count bits against the allowance."""
@@ -1311,6 +1317,7 @@ class Head:
 # The walk down a split tree, and the silent tokens
 
 Box = list[tuple[int, int, int, int]]  # for each side its outward ends lo, hi, and its place: part `index` of 2^`level`
+SHARED = 8  # splits above the subtrees that shares of the work consist of
 Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and for each axis the slopes
 
 
@@ -1409,13 +1416,24 @@ class Walk:
             result.append(Values(values, parts, moved))
         return result
 
-    def check(self, tree: str) -> int:
-        """Walk the tree in preorder, prove every leaf, and return their number."""
+    def check(self, tree: str, share: Share = (0, 1)) -> int:
+        """Walk the tree in preorder, prove every leaf, and return their number.
+
+        Of the subtrees below `SHARED` splits, and of the leaves above, a share (k, n) takes those numbered k modulo n.
+        """
         stack = [(self.root, self.all)]
-        leaves = 0
-        for at, mark in enumerate(tree):
+        at = leaves = subtrees = 0
+        while at < len(tree):
+            mark = tree[at]
             require(len(stack) > 0, "tree", f"column {self.j}: the tree ends before character {at}")
             box, tokens = stack.pop()
+            if share[1] > 1:
+                splits = sum(level for _, _, _, level in box)
+                if splits == SHARED or (splits < SHARED and mark in "-" + self.marks):
+                    subtrees += 1
+                    if subtrees % share[1] != share[0]:
+                        at = self.end(tree, at)
+                        continue
             tokens, centres, radii = self.without_silent(box, tokens)
             if mark in self.marks:
                 self.prove_leaf(leaves, box, tokens, centres, radii, mark)
@@ -1426,8 +1444,18 @@ class Walk:
             else:
                 lower, upper = self.halves(box, mark, at)
                 stack += [(upper, tokens), (lower, tokens)]
+            at += 1
         require(not stack, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
         return leaves
+
+    def end(self, tree: str, at: int) -> int:
+        """Return where the subtree that starts at a character ends."""
+        missing, ends = 1, "-" + self.marks
+        while missing and at < len(tree):
+            missing += -1 if tree[at] in ends else 1
+            at += 1
+        require(not missing, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
+        return at
 
     def prove_leaf(
         self, leaf: int, box: Box, tokens: Tokens, centres: list[int], radii: list[int], mark: str = "."
@@ -2156,15 +2184,23 @@ def walks_of(head: Head, evidence: Any, reader: Reader, *names: str) -> tuple[li
     return fields, P, silence, trees
 
 
-def walked(make: Callable[[int], Walk], trees: list[str]) -> tuple[int, list[list[Fraction]]]:
+def walked(make: Callable[[int], Walk], trees: list[str], reader: Reader) -> tuple[int, list[list[Fraction]]]:
     """Check the trees, a column at a time; return the number of leaves, and the sums of each column."""
-    leaves, sums = 0, []
-    for j, tree in enumerate(trees):
-        walk = make(j)
-        leaves += walk.check(tree)
-        sums.append([Fraction(total) * prod(hi - lo for lo, hi in walk.head.box) for total in walk.sums])
+
+    def done(share: Share) -> list[tuple[int, list[Fraction]]]:
+        found = []
+        for j, tree in enumerate(trees):
+            walk = make(j)
+            leaves, size = walk.check(tree, share), prod(hi - lo for lo, hi in walk.head.box)
+            found.append((leaves, [Fraction(total) * size for total in walk.sums]))
+        return found
+
+    parts = list(reader.spread(done, [(k, reader.shares) for k in range(reader.shares)]))
+    require(len(parts) == reader.shares, "limit", "a share of the work was not done")
+    columns = [list(zip(*column, strict=True)) for column in zip(*parts, strict=True)]
+    leaves = sum(sum(counts) for counts, _ in columns)
     require(leaves > 0, "tree", "no leaf was checked")
-    return leaves, sums
+    return leaves, [list(map(sum, zip(*sums, strict=True))) for _, sums in columns]
 
 
 Proof = tuple[Fraction, str, int, int]  # the bound that it proves, as it is spelled too; leaves and inequalities
@@ -2175,7 +2211,7 @@ def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction,
     (claimed,), P, silence, trees = walks_of(head, evidence, reader, "bound")
     bound = reader.number(claimed, "evidence.bound")
     require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
-    leaves = walked(lambda j: Paving(head, target, j, bound, P, silence), trees)[0]
+    leaves = walked(lambda j: Paving(head, target, j, bound, P, silence), trees, reader)[0]
     return bound, claimed, leaves, 2 * leaves * len(head.values)
 
 
@@ -2211,7 +2247,7 @@ def check_integral(
     lower, upper = [reader.number(end, "evidence.lower or upper") for end in bounds]
     require(0 <= lower <= upper > 0, "claim", "evidence: not 0 <= lower <= upper > 0")
     require(not lower <= tolerance < upper, "evidence", "the bounds neither prove nor refute the claim")
-    leaves, sums = walked(lambda j: Integral(head, target, j, p, P, silence), trees)
+    leaves, sums = walked(lambda j: Integral(head, target, j, p, P, silence), trees, reader)
     least, most = [sum(totals) for totals in zip(*sums, strict=True)]
     powers = [Arithmetic(2 * P, head.limits).power(p, enclose(end, 2 * P)) for end in (lower, upper)]
     require(most <= powers[1][0], "leaf", "the leaves do not prove norm <= upper")
@@ -2222,7 +2258,7 @@ def check_integral(
 def check_layers(head: Head, evidence: Any, delta: Fraction, measure: Fraction, reader: Reader) -> tuple[int, int]:
     """Check the proof; return the number of leaves and of inequalities."""
     _, P, silence, trees = walks_of(head, evidence, reader)
-    leaves, sums = walked(lambda j: Layers(head, j, delta, P, silence), trees)
+    leaves, sums = walked(lambda j: Layers(head, j, delta, P, silence), trees, reader)
     for j, (layer,) in enumerate(sums):
         require(layer <= measure, "leaf", f"column {j}: the layer is larger than the measure")
     return leaves, len(trees) + sum(tree.count(".") for tree in trees)
@@ -2291,8 +2327,9 @@ def check_partition(head: Head, claim: Any, evidence: Any, reader: Reader) -> tu
     return total, 1, tuple(numbers)
 
 
-def check_document(document: Any, limits: Limits) -> Finding:
+def check_document(document: Any, reader: Reader) -> Finding:
     """Check a certificate that has been parsed."""
+    limits = reader.limits
     version = typed(typed(document, dict, "certificate").get("format"), str, "format")
     require(version == "attncert/1", "format", f"unknown format {printable(version)}")
     document.pop("notes", None)
@@ -2303,7 +2340,7 @@ def check_document(document: Any, limits: Limits) -> Finding:
     require(typed(seal, str, "statement_sha256") == digest, "digest", f"the statement has the digest {digest}")
 
     text, domain, attention, claim = fields_of(statement, "statement", "target", "domain", "attention", "claim")
-    reader, where = Reader(limits), "statement.claim"
+    where = "statement.claim"
     kind = kind_of(claim, where, "kind", "error", "indicator", "partition")
     if kind == "partition":
         _, regions = fields_of(claim, where, "kind", "regions")
@@ -2368,10 +2405,13 @@ def check_document(document: Any, limits: Limits) -> Finding:
     return Finding("proved", digest, summary, min(found)[1], checked, leaves, head.tokens)
 
 
-def check_bytes(data: bytes, limits: Limits = Limits()) -> Finding:
-    """Check one certificate; raise Rejected, and nothing else, if it is not accepted."""
+def check_bytes(data: bytes, limits: Limits = Limits(), shares: int = 1, spread: Spread = map) -> Finding:
+    """Check one certificate; raise Rejected, and nothing else, if it is not accepted.
+
+    The walks down split trees come in `shares`; `spread` applies a function to each, by default here, one by one.
+    """
     try:
-        return check_document(read_document(data, limits), limits)
+        return check_document(read_document(data, limits), Reader(limits, shares, spread))
     except (RecursionError, MemoryError, OverflowError) as error:
         raise Rejected("limit", f"the machine gave up: {type(error).__name__}") from None
     except Rejected:
