@@ -1176,8 +1176,8 @@ class Reader:
 # ---------------------------------------------------------------------------------------------------------------------
 # Reduction: exact rational arithmetic, from the matrices to scores and values
 
-ONE = -1  # the constant monomial, beside the entries 0, 1, ... of the input
-Forms = dict[int, list[Row]]  # a matrix affine in the input: for each monomial its coefficients, token by token
+Monomial = tuple[int, ...]  # of at most two entries of the input, in order: (), (k,) or (k, l)
+Forms = dict[Monomial, list[Row]]  # a matrix of polynomials: for each monomial its coefficients, token by token
 
 
 def entry(row: Row, i: int) -> Fraction:
@@ -1209,8 +1209,8 @@ def combined(weights: Sequence[Fraction], rows: Sequence[Row], limits: Limits) -
 class Head:
     """T_j(x) = sum of softmax_i(s_ij(x)) v_i(x): the values of all tokens, and for each output column the scores.
 
-    Fixed entries of the input are replaced by their values, so that scores are to be affine in the free ones. `values`
-    holds for each row of the output the constants of the values, and the slopes for each entry they depend on.
+    Fixed entries of the input are replaced by their values. `values` holds for each row of the output the constants of
+    the values, and the slopes for each entry they depend on; scores may have products of two entries, too.
     """
 
     def __init__(self, value: Any, domain: Any, reader: Reader) -> None:
@@ -1242,18 +1242,18 @@ class Head:
             embedded.append(self.embedded(reader, fields, linear, R, (d, n), before))
         Z, Y = embedded[0], embedded[-1]
         self.tokens, width = fields[parts[0][3]]["shape"][1], fields[parts[-1][3]]["shape"][1]
-        keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[ONE]))
-        queries = reader.matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[ONE]))
-        values = reader.matrix(fields["W_V"], f"{where}.W_V", None, len(Z[ONE]))
+        keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[()]))
+        queries = reader.matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[()]))
+        values = reader.matrix(fields["W_V"], f"{where}.W_V", None, len(Z[()]))
         self.selected = self.columns(reader.matrix(fields["W_O"], f"{where}.W_O", width), fields["W_O"]["shape"][1])
         self.keys, self.queries, forms = self.applied(keys, Z), self.applied(queries, Y), self.applied(values, Z)
-        kept = [[k for k, form in forms.items() if k == ONE or not vanishes(form[r])] for r in range(len(values))]
-        self.values: list[dict[int, Row]] = [{k: forms[k][r] for k in names} for r, names in enumerate(kept)]
+        kept = [[k for k, form in forms.items() if not k or not vanishes(form[r])] for r in range(len(values))]
+        self.values: list[dict[Monomial, Row]] = [{k: forms[k][r] for k in names} for r, names in enumerate(kept)]
 
     def embedded(self, reader: Reader, fields: Any, name: str, R: str, shape: tuple[int, int], before: int) -> Forms:
         """Read Z = sum of P X Q + R for the input X whose entries follow `before` others; fixed entries join R."""
         (d, n), where, linear = shape, f"statement.attention.{name}", []
-        Z: Forms = {ONE: reader.matrix(fields[R], f"statement.attention.{R}")}
+        Z: Forms = {(): reader.matrix(fields[R], f"statement.attention.{R}")}
         height, width = fields[R]["shape"]
         for h, term in enumerate(typed(fields[name], list, where)):
             P, Q = fields_of(term, f"{where}[{h}]", "P", "Q")
@@ -1265,9 +1265,9 @@ class Head:
             part = [combined([entry(P[r], a) for P, _ in linear], factors, self.limits) for r in range(height)]
             lo, hi = self.box[before + k]
             if lo < hi:
-                Z[before + k] = part
+                Z[before + k,] = part
             else:
-                Z[ONE] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[ONE], part, strict=True)]
+                Z[()] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[()], part, strict=True)]
         return Z
 
     def columns(self, W_O: list[Row], width: int) -> list[int]:
@@ -1289,27 +1289,24 @@ class Head:
             for k, rows in forms.items()
         }
 
-    def scores(self, j: int) -> dict[int, Row]:
-        """Return the scores of output column j, keys times query: the biases, and the slopes for each entry."""
-        q = self.selected[j]
-        monomials = sorted(self.keys.keys() | self.queries.keys())
+    def scores(self, j: int) -> dict[Monomial, Row]:
+        """Return the scores of output column j, keys times query: those of the monomials of degree 2 that occur."""
+        q, pairs = self.selected[j], dict[Monomial, list[tuple[Monomial, Monomial]]]()
+        for a in self.keys:
+            for b in self.queries:
+                pairs.setdefault(tuple(sorted(a + b)), []).append((a, b))
         result = {}
-        for k in monomials:
-            for other in monomials:
-                pairs = [(k, other), (other, k)] if k < other else [(k, k)] if k == other else []
-                pairs = [(a, b) for a, b in pairs if a in self.keys and b in self.queries]
-                factors = [entry(row, q) for _, b in pairs for row in self.queries[b]]
-                row = combined(factors, [row for a, _ in pairs for row in self.keys[a]], self.limits)
-                if k == ONE:
-                    result[other] = row
-                elif pairs:
-                    product = f"statement.attention: the scores of column {j} have a product of entries {k} and {other}"
-                    require(vanishes(row), "unsupported", product)
+        for axes in sorted(pairs):
+            factors = [entry(row, q) for _, b in pairs[axes] for row in self.queries[b]]
+            row = combined(factors, [row for a, _ in pairs[axes] for row in self.keys[a]], self.limits)
+            if len(axes) < 2 or not vanishes(row):
+                result[axes] = row
         return result
 
-    def at(self, rows: dict[int, Row], place: list[Fraction]) -> list[Fraction]:
+    def at(self, rows: dict[Monomial, Row], place: Sequence[Fraction]) -> list[Fraction]:
         """Return scores or values at a point, exactly."""
-        row = combined([Fraction(1) if k == ONE else place[k] for k in rows], list(rows.values()), self.limits)
+        factors = [prod((place[k] for k in axes), start=Fraction(1)) for axes in rows]
+        row = combined(factors, list(rows.values()), self.limits)
         return [entry(row, i) for i in range(self.tokens)]
 
 
@@ -1318,7 +1315,7 @@ class Head:
 
 Box = list[tuple[int, int, int, int]]  # for each side its outward ends lo, hi, and its place: part `index` of 2^`level`
 SHARED = 8  # splits above the subtrees that shares of the work consist of
-Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and for each axis the slopes
+Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and coefficients of monomials
 
 
 class Values(NamedTuple):
@@ -1356,9 +1353,11 @@ class Walk:
     """Walks down the split tree of one output column; its subclasses prove the leaves.
 
     Scores are integers with 2P + 1 fractional bits. `centres` holds bias + sum of slope (lo + hi): with slopes of P
-    bits, that is a score at the centre of the box. `radii` holds the sum of |slope - slope of r| (hi - lo). Over the
-    box s_i - s_r lies within centre_i - centre_r +- (radius_i + slack). The slack pays for the rounding of the weights:
-    each is rounded down by less than a unit, so the difference of two is off by less than a unit.
+    bits, that is a score at the centre of the box. `radii` holds the sum of |slope - slope of r| (hi - lo), of slopes
+    at the centre where scores have products, which are bounded in the same way. Over the box s_i - s_r lies within
+    centre_i - centre_r +- (radius_i + slack). The slack pays for the rounding of the weights: each is rounded down by
+    less than a unit, so the difference of two is off by less than a unit. So is what a product adds to a score at the
+    centre and, twice, to a slope there.
     """
 
     marks = "."  # of the leaves, beside those outside the domain
@@ -1369,16 +1368,19 @@ class Walk:
         self.head, self.j, self.P, self.silence = head, j, P, silence
         self.enter(head.box)
         scores = head.scores(j)
-        biases, moved = rounded(scores.pop(ONE), head.tokens, P)
+        biases, moved = rounded(scores.pop(()), head.tokens, P)
         self.slack = moved << P + 1
         self.all: Tokens = [list(range(head.tokens)), [bias << P + 1 for bias in biases]]
-        self.axes = []
-        for axis, row in scores.items():
-            if isinstance(row, list):  # else the slope is the same for all tokens and cancels
+        self.axes: list[Monomial] = []
+        for axes, row in scores.items():
+            if isinstance(row, list):  # else it is the same for all tokens and cancels
                 slopes, moved = rounded(row, head.tokens, P)
-                self.slack += 2 * moved * max(-self.root[axis][0], self.root[axis][1])
+                reach = prod(max(-self.root[axis][0], self.root[axis][1]) for axis in axes)
+                self.slack -= -2 * moved * reach >> P * (len(axes) - 1)
+                if len(axes) == 2:
+                    self.slack += 1 + sum(self.root[axis][1] - self.root[axis][0] for axis in axes)
                 self.all.append(slopes)
-                self.axes.append(axis)
+                self.axes.append(axes)
         self.silent = silence * constant("ln2", 2 * P + 1)[1] + self.slack
         self.values = [self.rounded_values(rows) for rows in head.values]
         self.spans = [(min(lows), max(highs)) for lows, highs in map(Values.ranges, self.at_box(self.root, self.all))]
@@ -1390,16 +1392,16 @@ class Walk:
         self.sides, P = sides, self.P
         self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in sides]
 
-    def rounded_values(self, rows: dict[int, Row]) -> tuple[list[int], dict[int, list[int]], int]:
+    def rounded_values(self, rows: dict[Monomial, Row]) -> tuple[list[int], dict[int, list[int]], int]:
         """Round values v_i(x) to constants and slopes of P bits; over a box `at_box` then errs by 0 to `moved` units.
 
         A slope is rounded down by less than a unit, which moves v_i by at most |x|; its product with the centre, and
         that with the radius, by another unit each. What may be to both sides is taken off the constants.
         """
         slopes, tokens, both = {}, self.head.tokens, 0
-        constants, moved = rounded(rows[ONE], tokens, self.P)
-        for axis in rows.keys() - {ONE}:
-            slopes[axis], off = rounded(rows[axis], tokens, self.P)
+        constants, moved = rounded(rows[()], tokens, self.P)
+        for (axis,) in rows.keys() - {()}:
+            slopes[axis], off = rounded(rows[axis,], tokens, self.P)
             both += 1 - (-off * max(-self.root[axis][0], self.root[axis][1]) >> self.P)
         return [value - both for value in constants] if both else constants, slopes, moved + 2 * both + len(slopes)
 
@@ -1480,20 +1482,32 @@ class Walk:
         lower[axis], upper[axis] = (lo, high, 2 * index, level + 1), (low, hi, 2 * index + 1, level + 1)
         return lower, upper
 
+    def around(self, box: Box, tokens: Tokens) -> dict[Monomial, list[int]]:
+        """Return the coefficients of the scores in powers of x - c, where c is the centre of the box."""
+        forms = dict(zip(self.axes, tokens[2:], strict=True))
+        for axes in [axes for axes in self.axes if len(axes) == 2]:
+            for k, other in (axes, axes[::-1]):  # q x_k x_l adds q c_l to the slope along k, and q c_k to that along l
+                twice, slopes = box[other][0] + box[other][1], forms.get((k,), [0] * len(tokens[0]))
+                forms[k,] = [a + (q * twice >> self.P + 1) for a, q in zip(slopes, forms[axes], strict=True)]
+        return forms
+
     def radii(self, box: Box, tokens: Tokens, r: int) -> list[int]:
         """Return how far the difference of each score to that of token r (its place in the lists) varies."""
         total = [0] * len(tokens[0])
-        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
-            width, slope = box[axis][1] - box[axis][0], slopes[r]
-            total = [t + abs(a - slope) * width for t, a in zip(total, slopes, strict=True)]
+        for axes, slopes in self.around(box, tokens).items():
+            width, slope = prod(box[axis][1] - box[axis][0] for axis in axes), slopes[r]
+            if len(axes) == 1:
+                total = [t + abs(a - slope) * width for t, a in zip(total, slopes, strict=True)]
+            else:
+                total = [t - (-abs(a - slope) * width >> self.P + 1) for t, a in zip(total, slopes, strict=True)]
         return total
 
     def without_silent(self, box: Box, tokens: Tokens) -> tuple[Tokens, list[int], list[int]]:
         """Drop the tokens that are silent beside the best one at the centre; return the others, centres and radii."""
         centres = tokens[1]
-        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
-            twice = box[axis][0] + box[axis][1]
-            centres = [t + a * twice for t, a in zip(centres, slopes, strict=True)]
+        for axes, slopes in zip(self.axes, tokens[2:], strict=True):
+            twice, bits = prod(box[axis][0] + box[axis][1] for axis in axes), (self.P + 1) * (len(axes) - 1)
+            centres = [t + (a * twice >> bits) for t, a in zip(centres, slopes, strict=True)]
         best = max(centres)
         radii = self.radii(box, tokens, centres.index(best))
         kept = [t + radius > best - self.silent for t, radius in zip(centres, radii, strict=True)]
@@ -1543,38 +1557,56 @@ class Expansion(Walk):
         return models, models.enclosures(inputs, self.outputs), jets
 
     def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
-        """Expand weights w_i = q e^t, which are the e^(s_i) times a common factor, with t = sum of tau_k u_k.
+        """Expand weights w_i = q e^t, the e^(s_i) times a common factor, t = sum of tau_k u_k + sum of tau_kl u_k u_l.
 
-        The factor takes the best score at the centre off all scores, and a mean slope off all slopes. The slack, and
-        less than a unit of tau for each axis, move ln q, so that q lies in [p, p + error]. With rho = sum of |tau_k|
-        |w_i - p sum of t^k / k!| <= error e^rho + p (e^rho - sum of rho^k / k!); this tail is at most its first term
-        times e^rho, and at most that over 1 - rho / (K+2), which is less if rho <= K + 3/2.
+        The factor takes the best score at the centre off all scores, and means off all coefficients. The slack, and
+        less than a unit of each tau, move ln q, so that q lies in [p, p + error]. The part p E of q e^t of degree n has
+        n E_n = t_1 E_(n-1) + 2 t_2 E_(n-2), t_1 and t_2 the parts of t: a_k E_a = tau_k E_(a - k) + 2 tau_kk E_(a - kk)
+        + sum of tau_jk E_(a - jk), j != k, where the lists hold E_a times factorials. With rho = sum of |tau_k|, bend =
+        sum of |tau_kl|, what E lacks is at most the sum of the G_n beyond K, n G_n = rho G_(n-1) + 2 bend G_(n-2), G_0
+        = 1, hence e^(rho + bend); added up over n >= K + 2 this says that it is at most, if slope = rho + 2 bend < K +
+        2, G_(K+1) + (slope G_(K+1) + 2 bend G_K) / (K + 2 - slope).
         """
         P, K, best = self.P, models.K, max(centres)
-        margin = self.slack + (len(self.axes) << P + 1)
+        forms = self.around(box, tokens)
+        margin = self.slack + (len(forms) << P + 1)
         width = (2 * margin >> P + 1) + 2
         require(width <= 1 << P, "leaf", "the weights are too uncertain")
         ends = [point("exp", centre - best - margin >> P + 1, P) for centre in centres]
         weights = [lo for lo, _ in ends]
         errors = [hi - lo - (-2 * width * hi >> P) for lo, hi in ends]  # e^width <= 1 + 2 width
-        total, sizes = sum(weights), [0] * len(weights)
-        tau = {}
-        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
-            mean, side = sum(map(mul, weights, slopes)) // total, box[axis][1] - box[axis][0]
-            tau[models.free.index(axis)] = parts = [(a - mean) * side >> P + 1 for a in slopes]
-            sizes = [rho + abs(part) for rho, part in zip(sizes, parts, strict=True)]
-        lists: dict[tuple[int, ...], list[int]] = {(): weights}
-        for axes in models.table.axes[1:]:
-            lists[axes] = list(map(mul, lists[axes[:-1]], tau[axes[-1]])) if axes[-1] in tau else []
-        rests, scale = [], factorial(K + 1) << P * K
-        for p, error, rho in zip(weights, errors, sizes, strict=True):
-            tail = p * rho ** (K + 1)
-            if 2 * rho < 2 * K + 3 << P:
-                tail = -(-tail * (K + 2) // (((K + 2 << P) - rho) * scale))
-                rests.append(tail + (error << (3 * rho >> P + 1) + 1))  # e < 2^(3/2)
+        total, none = sum(weights), [0] * len(weights)
+        tau, sizes, bends = dict[Monomial, list[int]](), none, none
+        for axes, slopes in forms.items():
+            mean, sides = sum(map(mul, weights, slopes)) // total, prod(box[axis][1] - box[axis][0] for axis in axes)
+            parts = [(a - mean) * sides >> (P + 1) * len(axes) for a in slopes]
+            tau[tuple(models.free.index(axis) for axis in axes)] = parts
+            if len(axes) == 1:
+                sizes = [rho + abs(part) for rho, part in zip(sizes, parts, strict=True)]
             else:
-                require(rho <= P + 64 << P, "leaf", "the scores vary too much")
-                rests.append(-((-tail // (scale << P) - error) * point("exp", rho, P)[1] >> P))
+                bends = [bend + abs(part) for bend, part in zip(bends, parts, strict=True)]
+        lists: dict[Monomial, list[int]] = {(): weights}
+        for axes in models.table.axes[1:]:
+            *rest, k = axes
+            numbers = list(map(mul, lists[axes[:-1]], tau[k,])) if (k,) in tau else []
+            for n, j in enumerate(rest):
+                others = lists[(*rest[:n], *rest[n + 1 :])]
+                if (j, k) in tau and others and j not in rest[:n]:
+                    factor = rest.count(j) * (2 if j == k else 1) << P
+                    terms = map(mul, others, tau[j, k])
+                    numbers = [a + factor * term for a, term in zip(numbers or none, terms, strict=True)]
+            lists[axes] = numbers
+        rests = []
+        for p, error, rho, bend in zip(weights, errors, sizes, bends, strict=True):
+            before, last, slope = 1 << P, rho, rho + 2 * bend
+            for n in range(2, K + 2):
+                before, last = last, -(-(rho * last + 2 * bend * before) // (n << P))
+            if 2 * slope < 2 * K + 3 << P:
+                tail = last - (-(slope * last + 2 * bend * before) // ((K + 2 << P) - slope))
+                rests.append((error << (3 * (rho + bend) >> P + 1) + 1) - (-p * tail >> P))  # e < 2^(3/2)
+            else:
+                require(rho + bend <= P + 64 << P, "leaf", "the scores vary too much")
+                rests.append(-(-(p + error) * point("exp", rho + bend, P)[1] >> P))
         return list(lists.values()), rests
 
     def moment(self, models: Modeller, jets: Jets, factors: list[int]) -> Model:
@@ -1951,7 +1983,8 @@ class Cells:
         self.head, self.reader, self.m, self.where = head, reader, len(head.box), f"column {j}"
         self.regions = {region.token: region for region in declared}
         forms = head.scores(j)
-        rows = [forms.get(k, Fraction(0)) for k in [*range(self.m), ONE]]  # none for a fixed entry
+        require(all(len(axes) < 2 for axes in forms), "unsupported", f"{self.where}: regions of quadratic scores")
+        rows = [forms.get(axes, Fraction(0)) for axes in [*((k,) for k in range(self.m)), ()]]  # none for a fixed entry
         self.unit = self.denominator(
             number for row in [*rows, kappa] for number in (row if isinstance(row, list) else [row])
         )
