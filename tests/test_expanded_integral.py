@@ -670,8 +670,8 @@ def error_function(statement: Statement, column: int = 0) -> Callable[[Any], Any
 
     def function(x: Any) -> Any:
         scores = x @ keys + biases
-        for (j, k), product in zip(head.products, products, strict=True):
-            scores += (x[:, j] * x[:, k])[:, None] * product
+        for (j, k), curve in zip(head.products, products, strict=True):
+            scores += (x[:, j] * x[:, k])[:, None] * curve
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         return evaluate_float(statement.target, x) - weights @ values.T / weights.sum(axis=1, keepdims=True)
 
