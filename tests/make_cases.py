@@ -154,7 +154,7 @@ def taylor_norm() -> Json:
 def quadratic_line() -> Json:
     """Keys and queries both see the input: scores -60 (x - c_i)^2 and one that is steeper, by expansions."""
     head = {"keys": [[0, 60, 80]], "biases": [0, -15, -40], "products": {(0, 0): [-60, -60, -40]}}
-    return by_taylor(statement_in_full("x**2", "[0,1]", "0.3", (1, 1), values=[[0, "1/4", 1]], **head), ".D")
+    return by_taylor(statement_in_full("x**2", "[0,1]", "0.36", (1, 1), values=[[0, "1/4", 1]], **head), ".D")
 
 
 def quadratic_plane() -> Json:
@@ -330,6 +330,8 @@ def accepted() -> Cases:
         cases[f"{name}.json"] = (sealed(make()), verdict)
     plain, _ = cases["line.json"]
     cases["compressed.json.gz"] = (gzip.compress(plain, mtime=0), "proved")
+    cancels = altered(json.loads(plain), ((*HEAD, "W_K", "rows", 0, 0), "1"))  # x^2 is in all scores
+    cases["products-that-cancel.json"] = (cancels, "proved")
     document = json.loads(plain)
     document["notes"] = {"made by": "hand", "unread": [1, {"NaN": "no number"}]}
     spelled = json.dumps(dict(reversed(document.items())), indent=1, ensure_ascii=False)
@@ -446,12 +448,16 @@ def rejected() -> Cases:
         "output-of-two-columns": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, one], [1, 0, one]])), "shape"),
         "output-doubled": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, "2"]])), "shape"),
         "output-outside": (altered(good, ((*HEAD, "W_O", "entries"), [[8, 0, one]])), "shape"),
-        "quadratic-scores": (altered(bent, ((*HEAD, "linear", 1, "Q", "rows", 0, 0), "-6")), "leaf"),
+        "quadratic-changed": (altered(bent, ((*HEAD, "linear", 1, "Q", "rows", 0, 0), "60")), "leaf"),
         "quadratic-tree": (altered(bent, (("evidence", "trees"), ["A"])), "leaf"),
         "quadratic-bound": (altered(bent, (("evidence", "bound"), "0.05")), "leaf"),
         "quadratic-regions": (altered(partition_line(), ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
         "quadratic-enlarged": (altered(enlarged_line(), ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
         "quadratic-point": (altered(refuted_quadratic(), (("evidence", "point"), ["1/4"])), "point"),
+        "quadratic-scores": (
+            altered(good, ((*HEAD, "W_K", "rows", 0, 0), "1000"), ((*HEAD, "linear", 0, "Q", "rows", 0, 7), "2")),
+            "leaf",
+        ),
         "values-of-the-input": (altered(good, ((*HEAD, "W_V", "rows", 0, 0), one)), "leaf"),
         "another-kind-of-head": (altered(good, ((*HEAD, "kind"), "linear")), "unsupported"),
         "another-kind-of-claim": (altered(good, ((*CLAIM, "kind"), "triviality")), "unsupported"),
