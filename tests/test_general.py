@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from balls import exact_entry, exact_weights, fraction, point_at, rational, unit_points
 from heads import attention_of, bytes_of, errors_at, evaluated, inputs_of, kernel_says, points_of
+from test_expanded_integral import norm_on_a_line
 from test_jensen import Boxes, boxes_of, check_boxes, head_of, random_boxes, random_target
 
 from attncert.certificates.attention import SelfAttention
-from attncert.certificates.claim import SupError
+from attncert.certificates.claim import Indicator, LpError, SupError
 from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import InvalidAttention
@@ -274,6 +275,42 @@ def test_proved_errors_at_points_are_below_the_errors(seed: int) -> None:
         lower = proved_error(statement.function, 0, 0, column.head, x)
         error = max(errors_at(statement, x))
         assert lower <= error <= lower + Fraction(1, 10**9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("power", [1, 2])
+def test_norms_hold_the_quadrature(seed: int, power: int) -> None:
+    rnd = random.Random(seed)
+    attention = trained(rnd, (1, 1), rnd.choice([2, 3, 5]))
+    statement = replace(
+        claim_about(attention, "sin(2*x)", "[-1,1]", "99"), claim=LpError(Fraction(power), Fraction(99))
+    )
+    outcome = verify(statement)
+    assert outcome.evidence is not None
+    assert kernel_says(bytes_of(statement, outcome.evidence)) == "proved"
+    norm = norm_on_a_line(statement, [])
+    assert outcome.error_lower * (1 - 1e-8) <= norm <= outcome.error_upper * (1 + 1e-8)
+    false = replace(statement, claim=LpError(Fraction(power), Fraction(norm * (1 - 1e-6))))
+    assert verify(false, max_boxes=2_000).verdict != "verified"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_layers_hold_all_points_without_a_winner(seed: int) -> None:
+    """The measure proved is at least the part of random points where no token takes all but delta, nearly."""
+    rnd = random.Random(seed)
+    attention = trained(rnd, (1, 1), 4, scale=9.0)
+    claim = Indicator(Fraction("0.01"), Fraction("0.9"))
+    statement = Statement(None, parse_box("[-1,1]"), attention, claim)
+    outcome = verify(statement, max_boxes=100_000)
+    (head,) = columns_of(statement)
+    x = np.linspace(-1, 1, 20_001)
+    scores = x[:, None] * head.head.keys[0] + head.head.biases
+    scores += (x * x)[:, None] * head.head.products[0, 0]
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    soft = 2 * (1 - 1 / weights.sum(axis=1)) > 0.01
+    assert outcome.error_upper >= 2 * soft.mean() - 0.001
+    if outcome.evidence is not None:
+        assert kernel_says(bytes_of(statement, outcome.evidence)) == "proved"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
