@@ -145,8 +145,8 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     tiny = 2.0**-1060 * (m + 1 + sum(reach)) + 2.0**-1022
     score_slack = 8 * (m + 4) * UNIT * size * (1 + 2**-20) + tiny
     if products:
-        terms = sum(np.abs(row) * (reach[j] * reach[k]) for (j, k), row in products.items())
-        size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m)) + terms))
+        bent = sum(np.abs(row) * (reach[j] * reach[k]) for (j, k), row in products.items())
+        size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m)) + bent))
         if not size <= LARGEST:
             raise InvalidAttention(
                 f"a score of the head is beyond {LARGEST:g} on the domain, too large for the verifier"
