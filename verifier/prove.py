@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from attncert.certificates.attention import SumAttention
 from attncert.certificates.claim import Claim, Indicator, LpError, Partition, SupError
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.errors import InputError
@@ -58,11 +59,14 @@ def verify(
     require_searchable(statement.domain, claim.measure if isinstance(claim, Indicator) else claim.tolerance)
     match claim:
         case SupError():
-            columns = columns_of(statement)
+            columns = columns_of(statement, sums=proof == "paving")
             if proof != "paving":
                 reduce_head(statement.attention)
             if proof == "regions":
                 return _by_regions(statement, columns, claim, deadline, max_boxes, progress)
+            if integers.needed(columns, claim.tolerance) and isinstance(statement.attention, SumAttention):
+                detail = "sums of heads are searched in float64, which does not reach this tolerance"
+                return Outcome("undecided", None, 0.0, math.inf, columns[0].head.tokens, 0, 0.0, detail)
             if integers.needed(columns, claim.tolerance):
                 paving = prove_exact.verify(
                     statement, columns, claim.tolerance, deadline=deadline, max_boxes=max_boxes, progress=progress
