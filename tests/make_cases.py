@@ -277,6 +277,8 @@ def accepted() -> Cases:
         cases[f"{name}.json"] = (sealed(make()), verdict)
     plain, _ = cases["line.json"]
     cases["compressed.json.gz"] = (gzip.compress(plain, mtime=0), "proved")
+    cancels = altered(json.loads(plain), ((*HEAD, "W_K", "rows", 0, 0), "1"))  # x^2 is in all scores
+    cases["products-that-cancel.json"] = (cancels, "proved")
     document = json.loads(plain)
     document["notes"] = {"made by": "hand", "unread": [1, {"NaN": "no number"}]}
     spelled = json.dumps(dict(reversed(document.items())), indent=1, ensure_ascii=False)
@@ -393,7 +395,10 @@ def rejected() -> Cases:
         "output-of-two-columns": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, one], [1, 0, one]])), "shape"),
         "output-doubled": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, "2"]])), "shape"),
         "output-outside": (altered(good, ((*HEAD, "W_O", "entries"), [[8, 0, one]])), "shape"),
-        "quadratic-scores": (altered(good, ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
+        "quadratic-scores": (
+            altered(good, ((*HEAD, "W_K", "rows", 0, 0), "1000"), ((*HEAD, "linear", 0, "Q", "rows", 0, 7), "2")),
+            "leaf",
+        ),
         "values-of-the-input": (altered(good, ((*HEAD, "W_V", "rows", 0, 0), one)), "leaf"),
         "another-kind-of-head": (altered(good, ((*HEAD, "kind"), "linear")), "unsupported"),
         "another-kind-of-claim": (altered(good, ((*CLAIM, "kind"), "triviality")), "unsupported"),
