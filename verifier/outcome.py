@@ -13,6 +13,7 @@ import numpy as np
 from attncert.certificates.evidence import Evidence
 from attncert.certificates.numbers import float_up
 from attncert.certificates.statement import Statement
+from attncert.verifier.centring import centred
 from attncert.verifier.head import FloatHead, round_head
 from attncert.verifier.reduction import reduce_general
 
@@ -24,7 +25,7 @@ class Outcome:
     """What the verifier found. `error_upper` is inf where nothing is known; `point` belongs to a violation.
 
     For a claim of kind `indicator` the two bounds are on the measure of the layer. `resumable`: the search would have
-    gone on, but for an interrupt, the time or the memory.
+    gone on, but for an interrupt, the time or the memory. `coarse`: more digits may decide what float64 did not.
     """
 
     verdict: Verdict
@@ -37,6 +38,7 @@ class Outcome:
     detail: str
     interrupted: bool = False
     resumable: bool = False
+    coarse: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def columns_of(statement: Statement) -> list[Column]:
     n_d, n_o = statement.attention.output_shape
     outputs = range(n_d * n_o)
     return [
-        Column(j, round_head(head, statement.domain), tuple(outputs[j::n_o]))
+        Column(j, round_head(centred(head), statement.domain), tuple(outputs[j::n_o]))
         for j, head in enumerate(reduce_general(statement.attention))
     ]
 
