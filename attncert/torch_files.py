@@ -144,7 +144,7 @@ def read_pickle(data: bytes) -> Any:
     for a damaged pickle.
     """
     stack: list[Any] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
 
     def marked() -> list[Any]:
         """Take everything above the last mark off the stack, and the mark."""
@@ -196,7 +196,7 @@ def read_pickle(data: bytes) -> Any:
             case "BINGET" | "LONG_BINGET":
                 stack.append(memo[argument])
             case "GLOBAL":
-                stack.append(_Global(argument.replace(" ", ".")))
+                stack.append(_Global(str(argument).replace(" ", ".")))
             case "STACK_GLOBAL":
                 name, module = stack.pop(), stack.pop()
                 stack.append(_Global(f"{module}.{name}"))
