@@ -313,8 +313,8 @@ def bound(
             verdict, detail = "proved", f"{detail}; the kernel checked both ends"
     return Result(
         verdict=verdict,
-        error_lower=_decimal(ends["lower"], ROUND_FLOOR),
-        error_upper=_decimal(ends["upper"], ROUND_CEILING),
+        error_lower=decimal(ends["lower"], ROUND_FLOOR),
+        error_upper=decimal(ends["upper"], ROUND_CEILING),
         tokens=found.tokens,
         boxes=found.boxes,
         seconds=time.monotonic() - started,
@@ -571,7 +571,7 @@ def fit(
         (least_error(statement, row, places, deadline) for row, each in enumerate(fits) for places in each.places),
         default=Fraction(0),
     )
-    lower = _decimal(least, ROUND_FLOOR) or "0"
+    lower = decimal(least, ROUND_FLOOR) or "0"
     notes = notes | {"optimum": {"least": lower}}
     if found.error_upper is not None and float(lower) > 0:
         notes["optimum"]["ratio"] = f"{float(Fraction(found.error_upper) / Fraction(lower)):.6g}"
@@ -704,27 +704,44 @@ def _request(
     max_value: str | Fraction | int | None,
     dtype: str | None,
 ) -> _Request:
-    box, members = parse_domain(domain)
-    space = _input_space(target, box, attention, shape)
-    if len(members) > 1:
-        where = (union_condition(members, space.variable_name), *where)
     _require_precision(precision)
     number = None if dtype is None else format_named(dtype)
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = error_claim(norm, parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
+    require_method(method, claim, bounded=max_value is not None)
+    box, members = parse_domain(domain)
+    space, parsed, conditions = pose(target, box, members, claim, attention, shape, where)
+    return _Request(parsed, box, claim, space, conditions, precision, method, _largest_value(max_value), number)
+
+
+def pose(
+    target: str,
+    box: Box,
+    members: Sequence[Box],
+    claim: SupError | LpError,
+    attention: str,
+    shape: str | None,
+    where: Sequence[str],
+) -> tuple[InputSpace, Target, tuple[Condition, ...]]:
+    """The input, the target and the conditions of a claim about an error on a box, or on the union of `members`.
+
+    Raises InputError, with one clear line, for what makes no claim that can be decided.
+    """
+    space = _input_space(target, box, attention, shape)
+    if len(members) > 1:
+        where = (union_condition(members, space.variable_name), *where)
     if isinstance(claim, LpError):
         if claim.power > MAX_POWER:
             raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
         if any(lo == hi for lo, hi in box.sides):
             raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
-    require_method(method, claim, bounded=max_value is not None)
     require_searchable(box, claim.tolerance)
     conditions = tuple(parse_condition(condition, space) for condition in where)
     parsed = parse_target(target, space)
     if isinstance(claim, LpError):
         require_integrable(parsed, box, claim.power, conditions)
-    return _Request(parsed, box, claim, space, conditions, precision, method, _largest_value(max_value), number)
+    return space, parsed, conditions
 
 
 def _largest_value(max_value: str | Fraction | int | None) -> float | None:
@@ -880,8 +897,8 @@ def _result(certificate: Certificate, outcome: Outcome, verdict: str, detail: st
         lower, upper = evidence.lower, evidence.upper
     return Result(
         verdict=verdict,
-        error_lower=_decimal(lower, ROUND_FLOOR),
-        error_upper=_decimal(upper, ROUND_CEILING),
+        error_lower=decimal(lower, ROUND_FLOOR),
+        error_upper=decimal(upper, ROUND_CEILING),
         tokens=outcome.tokens,
         boxes=outcome.boxes,
         seconds=seconds,
@@ -907,7 +924,7 @@ def _fraction(x: float) -> Fraction | None:
     return Fraction(x) if math.isfinite(x) else None
 
 
-def _decimal(x: Fraction | None, rounding: str) -> str | None:
+def decimal(x: Fraction | None, rounding: str) -> str | None:
     """Nine significant decimal digits, rounded outward."""
     if x is None:
         return None
