@@ -21,7 +21,7 @@ from heads import (
     points_of,
     statement_of,
 )
-from test_general import claim_with, trained
+from test_general import claim_with, trained, uniform_tree
 
 from attncert.certificates.attention import SumAttention, attention_from_json
 from attncert.certificates.claim import LpError, SupError
@@ -31,9 +31,11 @@ from attncert.certificates.errors import InvalidAttention
 from attncert.certificates.evidence import Paving
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
+from attncert.verifier.head import SumHead
 from attncert.verifier.outcome import columns_of
 from attncert.verifier.point import proved_error
 from attncert.verifier.prove import verify
+from attncert.verifier.sums import SumSearch
 
 
 def random_sum(rnd: random.Random, tolerance: str = "1000") -> Statement:
@@ -177,6 +179,25 @@ def test_what_sums_do_not_support_is_said() -> None:
             attention_from_json(wrong)
 
 
+@pytest.mark.parametrize("bound", ["0.1", "0.3"])
+def test_silent_tokens_cost_their_share(bound: str) -> None:
+    """A token of weight 0.18 and value 1 that is silent for k = 2: what is left is 0, but it may weigh up to 1/4."""
+    head = attention_of((1, 1), [[0, 0]], [0, "-1.5"], [[0, 1]])
+    other = attention_of((1, 1), [[0, 1]], [0, 0], [[0, 0]])
+    target, box = parse_target("0", InputSpace((1, 1))), parse_box("[0,1]")
+    statement = Statement(target, box, SumAttention((other, head)), SupError(Fraction(bound)))
+    (column,) = columns_of(statement, sums=True)
+    assert isinstance(column.head, SumHead)
+    for order in (0, 3):
+        search = SumSearch(target, (0,), column.head, box, bound=float(bound), silence=2, order=order)
+        found = search.run(max_boxes=200)
+        assert (found.status == "proved") == (bound == "0.3")
+        assert found.upper >= 0.18
+    for tree in (".", "A", "C", "0AA"):
+        evidence = Paving(Fraction(bound), 64, 2, (tree,))
+        assert kernel_says(bytes_of(statement, evidence)) == ("proved" if bound == "0.3" else "leaf")
+
+
 def false_claim(seed: int) -> None:
     """A tolerance just under a proved lower bound is never proved; the largest error sampled is bounded from above."""
     rnd = random.Random(seed)
@@ -196,6 +217,11 @@ def false_claim(seed: int) -> None:
     if outcome.evidence is not None:
         assert kernel_says(bytes_of(false, outcome.evidence)) == "refuted"
     assert kernel_says(bytes_of(false, replace(known.evidence, bound=false.claim.tolerance))) == "leaf"
+    for mark in ".ABE":
+        for depth in range(5):
+            tree = uniform_tree(depth, mark)
+            evidence = replace(known.evidence, bound=false.claim.tolerance, trees=(tree,))
+            assert kernel_says(bytes_of(false, evidence)) == "leaf"
     tight = claim_with(statement, Fraction(known.error_lower) * Fraction(51, 50))
     outcome = verify(tight, max_boxes=20_000)
     if outcome.evidence is not None:
