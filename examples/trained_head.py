@@ -1,15 +1,16 @@
-"""A head whose keys, queries and values all see the input, as in a trained layer: its scores are quadratic in x.
+"""Heads whose keys, queries and values all see the input, as in a trained layer: their scores are quadratic in x.
 
 The head is written by hand: Z has the rows x and 1 and, for its eight tokens, a number that tells them apart. A claim
 about it is verified from Python and, from the file, on the command line: `attncert verify trained.json -o proved.json`.
-Theory: docs/theory.md, section 17.
+The last claim is about the sum of two such heads. Theory: docs/theory.md, sections 17 and 18.
 """
 
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import attncert
-from attncert.certificates.attention import SelfAttention
+from attncert.certificates.attention import SelfAttention, SumAttention
 from attncert.certificates.claim import SupError
 from attncert.certificates.domain import parse_box
 from attncert.certificates.matrix import DenseMatrix, Matrix, SparseMatrix
@@ -43,5 +44,8 @@ result = attncert.verify(claim)
 print(f"{result.verdict}: the error lies between {result.error_lower} and {result.error_upper}, {result.boxes} boxes")
 found = attncert.bound(claim, gap="1e-6")
 print(f"{found.verdict}: it lies between {found.error_lower} and {found.error_upper}, {found.boxes} boxes")
+layer = SumAttention((head, replace(head, W_Q=matrix(["-1", "0.5", "0"], ["0", "1", "2"]))))  # two heads
+found = attncert.bound(attncert.Certificate(replace(claim.statement, attention=layer), None, {}), gap="1e-6")
+print(f"{found.verdict}: with two heads between {found.error_lower} and {found.error_upper}, {found.boxes} boxes")
 if len(sys.argv) > 1:
     claim.save(sys.argv[1])

@@ -57,6 +57,7 @@ SAID = {
     "trained_head.py": [
         r"proved: the error lies between 0\.3\d+ and 0\.33\d*, \d+ boxes",
         r"proved: it lies between 0\.3\d+ and 0\.3\d+, \d+ boxes",
+        r"proved: with two heads between \d\.\d+ and \d\.\d+, \d+ boxes",
     ],
     "indicator_theorem.py": [
         r"proved: the layer measures at most 0\.09\d+, beta \d+",
