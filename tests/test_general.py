@@ -159,7 +159,7 @@ def test_no_bound_below_the_error_passes(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 106))
+@pytest.mark.parametrize("seed", range(100, 103))
 def test_no_bound_below_the_error_passes_in_bulk(seed: int) -> None:
     check_many(seed, 200, 4, 8)
 
@@ -208,7 +208,7 @@ def exact_score(head: ReducedHead, i: int, x: list[flint.fmpq]) -> flint.fmpq:
 
 
 def claim_about(attention: SelfAttention, target: str, domain: str, tolerance: Fraction | str) -> Statement:
-    space = InputSpace(attention.input_shape)
+    space = InputSpace(*attention.input_shapes)
     return Statement(parse_target(target, space), parse_box(domain), attention, SupError(Fraction(tolerance)))
 
 
