@@ -50,7 +50,7 @@ def verify(
         return outcome("undecided", None, math.inf, f"too large for the checker: {rejection}")
     bits = claim.precision(tolerance)
     worst = claim.largest(bits, deadline)
-    for bound in bounds_to_try(tolerance, float_up(worst.error)):
+    for bound in sorted(bounds_to_try(tolerance, float_up(worst.error))):
         if worst.error > tolerance:
             break
         found = claim.search(bound, deadline=deadline, max_boxes=max_boxes, progress=progress)
