@@ -259,7 +259,19 @@ def printed(kernel: ModuleType, paths: Sequence[str]) -> tuple[int, str, str]:
 POINTS = 80
 FORMULAS = [
     *[f"{name}(x)" for name in ("exp", "sin", "cos", "atan", "tanh", "sigmoid", "sinh", "cosh", "erf", "tan", "abs")],
-    *["log(x)", "sqrt(x)", "1/x", "x**3", "x**(-2)", "x**(1/3)", "x**(-5/2)", "x**4 - x*x", "pi*x", "e + x"],
+    *[
+        "log(x)",
+        "sqrt(x)",
+        "1/x",
+        "x**3",
+        "x**(-2)",
+        "x**(1/3)",
+        "x**(-1/3)",
+        "x**(-5/2)",
+        "x**4 - x*x",
+        "pi*x",
+        "e + x",
+    ],
     *["floor(x)", "sign(x)", "min(x, 1/3)", "max(x, -x, 1)", "where(x < 1, x, 2)", "where(not x <= 1 or x > 3, 1, x)"],
 ]
 
@@ -284,6 +296,7 @@ def oracle(kernel: ModuleType) -> bool:
         "sqrt": lambda x: x.sqrt(),
         "1/x": lambda x: 1 / x,
         "x**(1/3)": lambda x: (x.log() / 3).exp(),
+        "x**(-1/3)": lambda x: (-x.log() / 3).exp(),
         "x**(-5/2)": lambda x: (x.log() * flint.arb(-2.5)).exp(),
         "pi*x": lambda x: flint.arb.pi() * x,
         "e + x": lambda x: flint.arb(1).exp() + x,
@@ -295,7 +308,7 @@ def oracle(kernel: ModuleType) -> bool:
         for n in range(POINTS):
             P = rnd.choice([8, 20, 32, 53, 96, 200])
             x = rnd.randint(1, 1 << P + rnd.choice([-P // 2, 0, 0, 3, 4]))
-            if text[:3] not in ("log", "sqr") and text[:6] not in ("x**(1/", "x**(-5") and n % 2:
+            if text[:3] not in ("log", "sqr") and text[:6] not in ("x**(1/", "x**(-1", "x**(-5") and n % 2:
                 x = -x
             ((lo, hi),) = kernel.Evaluator(target, P, kernel.Limits()).enclosures([(x, x)], target.outputs[0])
             if function is None:
@@ -384,7 +397,8 @@ def intervals(kernel: ModuleType, rnd: random.Random) -> bool:
         target = kernel.Target(text, {"X": (2, 1)}, limits)
         for _ in range(30):
             size = 1 << P + rnd.choice([-30, 0, 1, 3])
-            box = [tuple(sorted(rnd.randint(-size, size) for _ in "ab")) for _ in "xy"]
+            ends = [[rnd.choice([rnd.randint(-size, size)] * 3 + [0, 1 << P, -1 << P]) for _ in "ab"] for _ in "xy"]
+            box = [tuple(sorted(side)) for side in ends]
             divides = "/" in text or "(-3)" in text
             try:
                 ((lo, hi),) = kernel.Evaluator(target, P, limits).enclosures(box, target.outputs[0])
