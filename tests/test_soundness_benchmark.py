@@ -39,7 +39,7 @@ def test_there_are_a_thousand_claims_half_of_them_true() -> None:
 
 
 @pytest.mark.parametrize(
-    "case", some([case for case in SUP if not case.holds], 50, "false"), ids=lambda case: case.name
+    "case", some([case for case in SUP if not case.holds], 30, "false"), ids=lambda case: case.name
 )
 def test_false_claims_fail_at_their_worst_point(case: Case) -> None:
     """To sixty digits, from the matrices: at the point that the construction names."""
@@ -51,7 +51,7 @@ def test_false_claims_fail_at_their_worst_point(case: Case) -> None:
     assert largest < tolerance * (1 + 3 * case.margin)
 
 
-@pytest.mark.parametrize("case", some([case for case in SUP if case.holds], 40, "true"), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", some([case for case in SUP if case.holds], 24, "true"), ids=lambda case: case.name)
 def test_true_claims_hold_at_points(case: Case) -> None:
     rnd = random.Random(case.name)
     box = case.statement.domain
@@ -84,9 +84,9 @@ def test_norms_are_those_of_quadrature() -> None:
         norm = integral ** (1 / float(claim.power))
         assert (norm <= claim.tolerance) == case.holds, case.name
         tried += 1
-        if tried == 4:
+        if tried == 3:
             break
-    assert tried == 4
+    assert tried == 3
 
 
 def test_layers_have_the_measure_that_is_claimed() -> None:
@@ -131,7 +131,7 @@ def test_networks_compute_what_the_certificate_says() -> None:
 
     written = [case for case in SUP if case.holds and expressible(case)]
     assert len(written) > 100
-    for case in some(written, 16, "networks"):
+    for case in some(written, 8, "networks"):
         session = ReferenceEvaluator(network(case))
         assert case.head is not None
         rnd = random.Random(case.name)
