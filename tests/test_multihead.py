@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -131,13 +132,14 @@ def test_added_biases_of_keys_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_live_modules_agree(seed: int, tmp_path: Path) -> None:
+def test_live_modules_agree(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where PyTorch is installed: fresh weights, and its own forward pass."""
     torch = pytest.importorskip("torch")
     spec = importlib.util.spec_from_file_location("make", MODULES / "make.py")
     assert spec is not None
     assert spec.loader is not None
     make = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "make", make)
     spec.loader.exec_module(make)
     seen = set()
     for name, case in make.cases(seed):
