@@ -41,6 +41,7 @@ from attncert.construct.partition import partition_head
 from attncert.construct.rounding import Format, format_named, rounded_candidates, rounded_head
 from attncert.construct.sized import heads_of_size
 from attncert.construct.uniform import Candidate
+from attncert.shares import in_processes
 from attncert.size import parse_size
 from attncert.verifier import kernel
 from attncert.verifier.bound import enclose_error
@@ -80,12 +81,12 @@ MAX_POWER = 1000
 class Certificate(Document):
     """A certificate: statement, evidence and notes, with `load`, `save` and `check`."""
 
-    def check(self, limits: kernel.Limits | None = None) -> kernel.Finding:
-        """Let the kernel re-prove the claim (or its refutation) from the certificate alone.
+    def check(self, limits: kernel.Limits | None = None, jobs: int = 1) -> kernel.Finding:
+        """Let the kernel re-prove the claim (or its refutation) from the certificate alone; `jobs` processes share it.
 
         Raises kernel.Rejected with the reason when the evidence does not prove the statement.
         """
-        return kernel.check_bytes(self.to_bytes(), limits or kernel.Limits())
+        return kernel.check_bytes(self.to_bytes(), limits or kernel.Limits(), jobs, in_processes)
 
     @classmethod
     def from_journal(cls, path: str | Path) -> Self:

@@ -551,7 +551,12 @@ def regions(file: Path, output: Path, force: bool, as_json: bool, **request: Any
 )
 @click.argument("paths", metavar="FILE|DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--jobs", type=click.IntRange(1, 1024), default=1, show_default=True, metavar="N", help="Files to check at a time."
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Processes; few files are shared out.",
 )
 @click.option(
     "--require-claim",

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attncert.shares import in_processes
 from attncert.verifier import kernel
 
 if TYPE_CHECKING:
@@ -89,16 +90,16 @@ def is_something_else(path: Path) -> bool:
 
 
 def check_files(files: Sequence[Path], demands: Demands, jobs: int = 1) -> Iterator[Outcome]:
-    """What is found of each file, in order; `jobs` processes check at a time.
+    """What is found of each file, in order; `jobs` processes check at a time, files or, of few files, their leaves.
 
     Raises GateError when a process is ended from outside.
     """
-    check = partial(check_file, demands=demands)
-    jobs = min(jobs, len(files))
-    if jobs == 1:
+    together = min(jobs, len(files))
+    check = partial(check_file, demands=demands, jobs=jobs // together if together else 1)
+    if together <= 1:
         yield from map(check, files)
         return
-    with _pool(jobs) as executor:
+    with _pool(together) as executor:
         yield from executor.map(check, files)
 
 
@@ -127,8 +128,8 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def check_file(path: Path, demands: Demands = Demands()) -> Outcome:
-    """What the kernel says of a file, and which demands it does not meet.
+def check_file(path: Path, demands: Demands = Demands(), jobs: int = 1) -> Outcome:
+    """What the kernel says of a file, and which demands it does not meet; `jobs` processes share its leaves.
 
     `ok` tells whether the file passes: it is proved, or refuted as demanded, and meets every requirement and the lock.
     `unmet` says why not; `claims` gives for each claim of the user None, or why the file does not prove it.
@@ -138,7 +139,7 @@ def check_file(path: Path, demands: Demands = Demands()) -> Outcome:
     try:
         with path.open("rb") as stream:
             data = kernel.read_at_most(stream.read, kernel.Limits().document)
-        finding = kernel.check_bytes(data)
+        finding = kernel.check_bytes(data, shares=jobs, spread=in_processes)
     except kernel.Rejected as rejection:
         reason, detail = rejection.reason, rejection.detail
         outcome |= {"verdict": "rejected", "reason": reason, "detail": f"{reason}: {detail}"}

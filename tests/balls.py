@@ -162,6 +162,7 @@ def exact_weights(head: ReducedHead, tokens: Sequence[int], x: Sequence[fmpq]) -
     scores = [
         rational(row_entry(head.biases, i))
         + sum((rational(row_entry(a, i)) * t for a, t in zip(head.keys, x, strict=True)), fmpq(0))
+        + sum((rational(row_entry(q, i)) * x[j] * x[k] for (j, k), q in head.products.items()), fmpq(0))
         for i in tokens
     ]
     best = max(scores)

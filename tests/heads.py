@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import product
@@ -31,6 +31,7 @@ BITS = 220  # sixty digits, and some to spare for cancellation
 Number = int | str | Fraction
 Point = tuple[Fraction, ...]
 Slopes = Sequence[Sequence[Sequence[Number]]]
+Products = Mapping[tuple[int, int], Sequence[Number]]
 
 
 def row(numbers: Iterable[Number]) -> list[Fraction]:
@@ -56,12 +57,14 @@ def attention_of(
     mix: random.Random | None = None,
     sparse: bool = False,
     slopes: Slopes = (),
+    products: Products | None = None,
 ) -> SelfAttention:
     """The head whose output column that selects q has the scores a_i . x + factors_q b_i.
 
-    keys: m rows, values: d_o rows, slopes: for each row of values m rows, the coefficients of x in it. The rows of Z
-    are x, the keys, the biases, the factors (1 unless given) and the values. `mix` multiplies Z by a random unimodular
-    matrix and the weights by its inverse, so that every matrix is full, and the head the same.
+    keys: m rows, values: d_o rows, slopes: for each row of values m rows, the coefficients of x in it; products: for
+    some pairs (j, k) a row, the coefficients of x_j x_k in the scores. The rows of Z are x, the keys, the biases, the
+    factors (1 unless given) and the values. `mix` multiplies Z by a random unimodular matrix and the weights by its
+    inverse, so that every matrix is full, and the head the same.
     """
     d, n = shape
     m, tokens, d_o = d * n, len(biases), len(values)
@@ -73,6 +76,9 @@ def attention_of(
         P = [[int(r == a * n + b) for a in range(d)] for r in range(height)]
         linear.append((P, [[int(line == b)] * tokens for line in range(n)]))
     linear += _value_terms(slopes, shape, 2 * m + 2, height)
+    for (j, k), factor in (products or {}).items():  # x_j times the row joins key k
+        P = [[int((r, a) == (m + k, j // n)) for a in range(d)] for r in range(height)]
+        linear.append((P, [list(factor) if b == j % n else [0] * tokens for b in range(n)]))
     W_K, W_Q, W_V = [
         [[int(r == place) for r in range(height)] for place in places]
         for places in (range(m, 2 * m + 1), [*range(m), 2 * m + 1], range(2 * m + 2, height))
@@ -187,8 +193,11 @@ def statement_of(
     shape: Shapes = None,
     conditions: Sequence[str] = (),
     slopes: Slopes = (),
+    products: Products | None = None,
 ) -> Statement:
     """The claim |target - T| <= tolerance for the head with scores keys . x + biases and values that `slopes` add to.
+
+    In self-attention `products` add to the scores.
 
     keys: m rows, values: d_o rows, slopes: for each of these a row for each entry of the input, or of K.
     """
@@ -196,7 +205,7 @@ def statement_of(
     space = space_of(shape, box)
     head: Attention
     if space.query_shape is None:
-        head = attention_of(space.shape, keys, biases, values, slopes=slopes)
+        head = attention_of(space.shape, keys, biases, values, slopes=slopes, products=products)
     else:
         head = cross_of((space.shape, space.query_shape), keys, biases, values, slopes=slopes)
     where = tuple(parse_condition(condition, space) for condition in conditions)

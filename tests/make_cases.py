@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from heads import attention_of, grid_statement, json_of, kernel_says, sealed, statement_of
+from heads import attention_of, grid_statement, json_of, kernel_says, matrix_of, sealed, statement_of
 from partitions import cells_of_a_grid, sites
 from test_kernel_taylor import searched
 
+from attncert.certificates.attention import CrossAttention
 from attncert.certificates.claim import LpError, Partition, Region, SupError
 from attncert.certificates.domain import parse_box
 from attncert.certificates.evidence import Paving
@@ -150,6 +151,52 @@ def taylor_norm() -> Json:
     return with_evidence(replace(statement, claim=LpError(Fraction(4), Fraction("0.5")), spelling=None))
 
 
+def quadratic_line() -> Json:
+    """Keys and queries both see the input: scores -60 (x - c_i)^2 and one that is steeper, by expansions."""
+    head = {"keys": [[0, 60, 80]], "biases": [0, -15, -40], "products": {(0, 0): [-60, -60, -40]}}
+    return by_taylor(statement_in_full("x**2", "[0,1]", "0.36", (1, 1), values=[[0, "1/4", 1]], **head), ".D")
+
+
+def quadratic_plane() -> Json:
+    """All products of two entries, and values that depend on the input."""
+    products = {(0, 0): [1, 0, -1], (0, 1): [3, "-1/3", 0], (1, 1): [0, 0, 2]}
+    head = {"keys": [[0, 1, 2], [1, 0, 0]], "biases": [0, 0, "1/7"], "values": [[0, 1, -1]], "products": products}
+    statement = statement_in_full(
+        "tanh(x0*x1)", "[-1,1]x[0,1/3]", "1.2", (2, 1), slopes=[[[1, 0, 0], [0, 0, 1]]], **head
+    )
+    return with_evidence(statement)
+
+
+def quadratic_cross() -> Json:
+    """The score K Q of a head whose keys are the entries of K themselves."""
+    column = {"linear_K": ((matrix_of([[1], [0]]), matrix_of([[1, -1]])),), "R_K": matrix_of([[0, 0], [0, 1]])}
+    query = {"linear_Q": ((matrix_of([[1]]), matrix_of([[1]])),), "R_Q": matrix_of([[0]])}
+    weights = {"W_K": matrix_of([[1, 0]]), "W_Q": matrix_of([[1]]), "W_V": matrix_of([[0, 1]]), "W_O": matrix_of([[1]])}
+    head = CrossAttention(key_shape=(1, 1), query_shape=(1, 1), **column, **query, **weights)
+    target = parse_target("sigmoid(-2*K[0,0]*Q[0,0]) + K[0,0]/20", InputSpace((1, 1), (1, 1)))
+    return with_evidence(Statement(target, parse_box("[-1,1]x[0,2]"), head, SupError(Fraction("0.06"))))
+
+
+def quadratic_norm() -> Json:
+    head = {"keys": [[0, 4]], "biases": [0, -1], "values": [[0, 1]], "products": {(0, 0): [3, -1]}}
+    statement = statement_in_full("x", "[0,1]", "0.5", (1, 1), **head)
+    return with_evidence(replace(statement, claim=LpError(Fraction(2), Fraction("0.5")), spelling=None))
+
+
+def quadratic_fixed() -> Json:
+    """A product with an entry that the domain fixes is affine; one that all tokens share cancels."""
+    products = {(0, 1): [5, -5, 0], (0, 0): [7, 7, 7]}
+    head = {"keys": [[0, 1, 2], [1, 0, 0]], "biases": [0, 0, "1/7"], "values": [[0, 1, -1]], "products": products}
+    return with_evidence(statement_in_full("x0/2", "[-1,1]x[1/3,1/3]", "1.4", (2, 1), **head))
+
+
+def refuted_quadratic() -> Json:
+    """A token wins in a needle, where its value is more than the tolerance away."""
+    c, beta = Fraction(1, 3), 10**6
+    head = {"keys": [[2 * beta * c, 0]], "biases": [50 - beta * c * c, 0], "products": {(0, 0): [-beta, 0]}}
+    return with_evidence(statement_in_full("0", "[0,1]", "1", (1, 1), values=[["1.000001", 0]], **head))
+
+
 def refuted_line() -> Json:
     return with_evidence(grid_statement("sin(2*pi*x)", "[0,1]", [8], 200, "0.3"))
 
@@ -252,6 +299,12 @@ GOOD: dict[str, Callable[[], Json]] = {
     "taylor-plane": taylor_plane,
     "taylor-kink": taylor_kink,
     "taylor-norm": taylor_norm,
+    "quadratic-line": quadratic_line,
+    "quadratic-plane": quadratic_plane,
+    "quadratic-cross": quadratic_cross,
+    "quadratic-norm": quadratic_norm,
+    "quadratic-fixed": quadratic_fixed,
+    "refuted-quadratic": refuted_quadratic,
     "refuted-line": refuted_line,
     "refuted-vector": refuted_vector,
     "refuted-columns": refuted_columns,
@@ -277,6 +330,8 @@ def accepted() -> Cases:
         cases[f"{name}.json"] = (sealed(make()), verdict)
     plain, _ = cases["line.json"]
     cases["compressed.json.gz"] = (gzip.compress(plain, mtime=0), "proved")
+    cancels = altered(json.loads(plain), ((*HEAD, "W_K", "rows", 0, 0), "1"))  # x^2 is in all scores
+    cases["products-that-cancel.json"] = (cancels, "proved")
     document = json.loads(plain)
     document["notes"] = {"made by": "hand", "unread": [1, {"NaN": "no number"}]}
     spelled = json.dumps(dict(reversed(document.items())), indent=1, ensure_ascii=False)
@@ -307,7 +362,7 @@ SIDE = ("statement", "domain", "box", 0)
 def rejected() -> Cases:
     good = line()
     two = columns()
-    flat, cut = vector(), disc()
+    flat, cut, bent = vector(), disc(), quadratic_line()
     wrong = refuted_line()
     tree = good["evidence"]["trees"][0]
     rows = good["statement"]["attention"]["R"]["rows"]
@@ -393,7 +448,16 @@ def rejected() -> Cases:
         "output-of-two-columns": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, one], [1, 0, one]])), "shape"),
         "output-doubled": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, "2"]])), "shape"),
         "output-outside": (altered(good, ((*HEAD, "W_O", "entries"), [[8, 0, one]])), "shape"),
-        "quadratic-scores": (altered(good, ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
+        "quadratic-changed": (altered(bent, ((*HEAD, "linear", 1, "Q", "rows", 0, 0), "60")), "leaf"),
+        "quadratic-tree": (altered(bent, (("evidence", "trees"), ["A"])), "leaf"),
+        "quadratic-bound": (altered(bent, (("evidence", "bound"), "0.05")), "leaf"),
+        "quadratic-regions": (altered(partition_line(), ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
+        "quadratic-enlarged": (altered(enlarged_line(), ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
+        "quadratic-point": (altered(refuted_quadratic(), (("evidence", "point"), ["1/4"])), "point"),
+        "quadratic-scores": (
+            altered(good, ((*HEAD, "W_K", "rows", 0, 0), "1000"), ((*HEAD, "linear", 0, "Q", "rows", 0, 7), "2")),
+            "leaf",
+        ),
         "values-of-the-input": (altered(good, ((*HEAD, "W_V", "rows", 0, 0), one)), "leaf"),
         "another-kind-of-head": (altered(good, ((*HEAD, "kind"), "linear")), "unsupported"),
         "another-kind-of-claim": (altered(good, ((*CLAIM, "kind"), "triviality")), "unsupported"),

@@ -157,7 +157,7 @@ def test_a_fixed_entry_counts_as_a_constant() -> None:
     statement = statement_of("0", "[1/3,1/3]x[0,1]", [[0], [0]], [0], [[1]], "1.7", slopes=[[[2], [0]]])
     document = json_of(statement, None)["statement"]
     head = kernel.Head(document["attention"], document["domain"], kernel.Reader(LIMITS))
-    assert head.values == [{kernel.ONE: [Fraction(5, 3)]}] or head.values == [{kernel.ONE: Fraction(5, 3)}]
+    assert head.values == [{(): [Fraction(5, 3)]}] or head.values == [{(): Fraction(5, 3)}]
     outcome = verify(statement)
     assert kernel_says(bytes_of(statement, outcome.evidence)) == "proved"
     false = with_tolerance(statement, "1.66")

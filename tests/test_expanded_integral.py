@@ -33,7 +33,7 @@ from attncert.verifier.integral import EXPANDED, IntegralSearch
 from attncert.verifier.jensen import power_mean
 from attncert.verifier.outcome import columns_of
 from attncert.verifier.prove import verify
-from attncert.verifier.reduction import ReducedHead, reduce_head
+from attncert.verifier.reduction import ReducedHead, reduce_general, reduce_head
 
 POWERS = [Fraction(p) for p in ("1", "2", "3", "4", "5/2", "7")]
 WHOLE = [Fraction(p) for p in (1, 2, 3, 4, 7)]
@@ -661,17 +661,25 @@ def error_function(statement: Statement, column: int = 0) -> Callable[[Any], Any
 
     Only differences of scores count, so what all tokens share is taken off before anything is rounded.
     """
-    head = reduce_head(statement.attention)[column]
-    keys, biases = [
+    head = reduce_general(statement.attention)[column]
+    keys, biases, products = [
         np.array([[float(row_entry(row, i) - row_entry(row, 0)) for i in range(head.tokens)] for row in rows])
-        for rows in (head.keys, [head.biases])
+        for rows in (head.keys, [head.biases], head.products.values())
     ]
-    values = np.array([[float(row_entry(row, i)) for i in range(head.tokens)] for row in head.values])
+    values, *slopes = [
+        np.array([[float(row_entry(row, i)) for i in range(head.tokens)] for row in rows])
+        for rows in (head.values, *head.slopes.values())
+    ]
 
     def function(x: Any) -> Any:
         scores = x @ keys + biases
+        for (j, k), curve in zip(head.products, products, strict=True):
+            scores += (x[:, j] * x[:, k])[:, None] * curve
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return evaluate_float(statement.target, x) - weights @ values.T / weights.sum(axis=1, keepdims=True)
+        top = weights @ values.T
+        for k, rows in zip(head.slopes, slopes, strict=True):
+            top += x[:, k, None] * (weights @ rows.T)
+        return evaluate_float(statement.target, x) - top / weights.sum(axis=1, keepdims=True)
 
     return function
 

@@ -54,6 +54,7 @@ def head_of(
     biases: Rows[0],  # type: ignore[valid-type]
     values: Rows,
     slopes: dict[int, Rows] | None = None,
+    products: dict[tuple[int, int], Rows[0]] | None = None,  # type: ignore[valid-type]
 ) -> ReducedHead:
     rows = [[Fraction(x) for x in row] for row in keys]
     return ReducedHead(
@@ -62,6 +63,7 @@ def head_of(
         [Fraction(x) for x in biases],
         tuple([Fraction(x) for x in v] for v in values),
         {k: tuple([Fraction(x) for x in g] for g in rows) for k, rows in (slopes or {}).items()},
+        {pair: [Fraction(x) for x in q] for pair, q in (products or {}).items()},
     )
 
 
@@ -94,6 +96,8 @@ class Boxes:
         score = self.rounded.biases[self.tokens]
         for k in range(len(self.rounded.keys)):
             score = score + self.rounded.keys[k][self.tokens] * self.centre[:, k, None]
+        tilts = [keys[self.tokens] for keys in self.rounded.keys]
+        self.rounded.around(self.tokens, self.centre[:, None], tilts, score)
         best: FloatArray = score - np.where(self.present, score, -np.inf).max(axis=1)[:, None]
         return best
 

@@ -283,7 +283,7 @@ def test_two_inputs() -> None:
     assert check(sealed(statement, paving("0.2", tree))).tokens == 64
 
 
-def test_scores_need_only_be_affine_in_the_free_entries() -> None:
+def test_fixed_entries_are_numbers_in_the_scores() -> None:
     """The keys are 2 beta c_i x1, so that the scores have a product x0 x1 unless x1 is fixed."""
     head = uniform_head(SIXTEEN, 4000.0, [SINE], inputs=(2, 1))
     height = head["R"]["shape"][0]
@@ -297,7 +297,9 @@ def test_scores_need_only_be_affine_in_the_free_entries() -> None:
     statement["domain"]["box"][1] = ["2", "2"]
     assert reason(sealed(statement, paving("0.25", tree))) == "leaf"
     statement["domain"]["box"][1] = ["1", "1.0000001"]
-    assert reason(sealed(statement, paving("0.25", tree))) == "unsupported"
+    assert check(sealed(statement, paving("0.25", tree))).verdict == "proved"
+    statement["domain"]["box"][1] = ["1", "2"]
+    assert reason(sealed(statement, paving("0.25", tree))) == "leaf"
 
 
 def cut(tree: str, *conditions: str, target: str = "sin(2*pi*x)") -> Json:
@@ -395,7 +397,7 @@ def test_cross_attention() -> None:
     ("expected", "path", "value"),
     [
         ("leaf", "linear_K.0.P", sparse(3, 1, (2, 0, "1"))),  # values depend on K
-        ("unsupported", "linear_K.0.P", sparse(3, 1, (0, 0, "1"))),  # scores have a product of K and Q
+        ("leaf", "linear_K.0.P", sparse(3, 1, (0, 0, "1"))),  # scores have a product of K and Q
         ("leaf", "linear_K.0.P", sparse(3, 1, (1, 0, "1"))),  # a common bias, but the boxes are too wide in K
         ("shape", "linear_K.0.P", sparse(2, 1, (0, 0, "1"))),
         ("shape", "linear_Q.0.Q", {"shape": [1, 16], "rows": ["1"]}),
@@ -573,7 +575,7 @@ def test_score_differences_contain_the_exact_ones(seed: int) -> None:
                 corners = []
                 for x in box[0][:2]:
                     for y in box[1][:2]:
-                        at = {-1: Fraction(1), 0: Fraction(x, 2**P), 1: Fraction(y, 2**P)}
+                        at = {(): Fraction(1), (0,): Fraction(x, 2**P), (1,): Fraction(y, 2**P)}
                         corners.append(sum((kernel.entry(rows[k], i) - kernel.entry(rows[k], r)) * at[k] for k in rows))
                 middle, spread = centres[i] - centres[r], radii[i] + proof.slack
                 assert middle - spread <= min(corners) * 2 ** (2 * P + 1)
@@ -747,7 +749,6 @@ REJECTIONS: list[tuple[str, str, Json]] = [
     ("shape", A + "W_O", sparse(16, 1, (0, 0, "1"), (3, 0, "1"))),
     ("shape", A + "W_O", sparse(16, 2, (0, 0, "1"))),
     ("leaf", A + "W_V", sparse(1, 5, (0, 4, "1"), (0, 0, "1"))),
-    ("unsupported", A + "W_K", sparse(2, 5, (0, 1, "1"), (1, 2, "1"), (0, 0, "1"))),
     ("evidence", "evidence", None),
     ("malformed", "evidence", []),
     ("unsupported", "evidence.kind", "regions"),
@@ -825,7 +826,6 @@ REFUTATIONS: list[tuple[str, str, Json]] = [
     ("undefined", "statement.target", "log(x - 1/4)"),
     ("point", "statement.claim.tolerance", "0.02"),
     ("claim", "statement.claim.tolerance", "0"),
-    ("unsupported", A + "W_K", sparse(2, 5, (0, 1, "1"), (1, 2, "1"), (0, 0, "1"))),
 ]
 
 

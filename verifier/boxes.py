@@ -19,7 +19,7 @@ from attncert.certificates.domain import Box
 from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.target import Target
-from attncert.verifier.head import UNIT, FloatArray, FloatHead
+from attncert.verifier.head import UNIT, Curves, FloatArray, FloatHead
 from attncert.verifier.tree import SplitTree
 
 IntArray = npt.NDArray[np.int64]
@@ -196,10 +196,15 @@ class BoxSearch:
         score = head.biases[tokens]
         for k, a in enumerate(coefficients):
             score += a * centre[of, k]
+        curves: Curves = head.around(tokens, centre[of], coefficients, score) if head.products else {}
         best = np.maximum.reduceat(score, starts)
         is_best = np.flatnonzero(score == best[of])
         reference = is_best[np.searchsorted(is_best, starts)]
         parts = [np.abs(a - a[reference][of]) * radius[of, k] for k, a in enumerate(coefficients)]
+        for (j, k), curve in curves.items():
+            half = 0.5 * np.abs(curve - curve[reference][of]) * radius[of, j] * radius[of, k]
+            parts[j] += half
+            parts[k] += half
         spread = sum(parts[1:], parts[0].copy())
         score -= best[of]
         spread += head.score_slack

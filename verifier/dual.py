@@ -101,10 +101,7 @@ def _bound(claim: ExactClaim, row: int, places: Sequence[Place], P: int) -> Frac
 
 def _weights(head: kernel.Head, x: Sequence[Fraction], j: int, P: int) -> list[kernel.Interval]:
     """Enclosures of the softmax weights of all tokens at a point; the scores are exact."""
-    scores = head.scores(j)
-    factors = [Fraction(1) if k == kernel.ONE else x[k] for k in scores]
-    row = kernel.combined(factors, list(scores.values()), head.limits)
-    exact = [kernel.entry(row, i) for i in range(head.tokens)]
+    exact = head.at(head.scores(j), x)
     best = max(exact)
     ends = [kernel.enclose(score - best, P) for score in exact]
     powers = [(kernel.point("exp", lo, P)[0], kernel.point("exp", hi, P)[1]) for lo, hi in ends]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -16,10 +16,11 @@ from attncert.certificates.errors import InvalidAttention
 from attncert.certificates.interval import down, up
 from attncert.certificates.matrix import Row, row_to_floats
 from attncert.certificates.numbers import float_down, float_up
-from attncert.verifier.reduction import ReducedHead
+from attncert.verifier.reduction import Pair, ReducedHead
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.integer[Any]]
+Curves = dict[Pair, FloatArray]
 
 LARGEST = 1e300
 """Numbers of a head up to this size can be verified: their products are far from overflow."""
@@ -32,7 +33,8 @@ UNIT = 2.0**-53
 class FloatHead:
     """Scores and values rounded to nearest, with bounds that hold on the whole domain.
 
-    keys (m, N), biases (N,), values (d_o, N) are float64. For every x in the domain and all tokens i, k the scores
+    keys (m, N), biases (N,), values (d_o, N) are float64; `products` holds the coefficients (N,) of x_j x_k in the
+    scores, for pairs j <= k, none where scores are affine. For every x in the domain and all tokens i, k the scores
     differ by s_i - s_k, and `score_slack` bounds the error of any evaluation of that difference plus a radius term
     sum_j |a_ij - a_kj| r_j in float64 (see `round_head`). The values are values_i + sum_k slopes[k]_i x_k over the
     entries k in `slopes`, each (d_o, N), none where they are constant; `value_slack` (d_o,) bounds the error of that,
@@ -48,6 +50,7 @@ class FloatHead:
     value_min: FloatArray
     value_max: FloatArray
     slopes: Mapping[int, FloatArray] = field(default_factory=dict)
+    products: Mapping[Pair, FloatArray] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -58,6 +61,22 @@ class FloatHead:
     def size(self) -> float:
         """The largest size of a value over the domain."""
         return float(np.max(np.abs([self.value_min, self.value_max])))
+
+    def around(
+        self, tokens: IntArray, centre: FloatArray, tilts: Sequence[FloatArray], scores: FloatArray | None = None
+    ) -> Curves:
+        """Complete the slopes (...) of affine scores in m entries to those at centres (..., m), in place, and scores.
+
+        Returns the coefficients (...) of the d_j d_k in the scores of tokens (...) at centre + d; those of the d_k then
+        stand in `tilts`, and the values at the centre in `scores`.
+        """
+        curves = {pair: product[tokens] for pair, product in self.products.items()}
+        for (j, k), curve in curves.items():
+            if scores is not None:
+                scores += curve * centre[..., j] * centre[..., k]
+            tilts[j] += curve * centre[..., k]
+            tilts[k] += curve * centre[..., j]
+        return curves
 
     def values_at(self, r: int, tokens: IntArray, point: FloatArray) -> FloatArray:
         """Values in row r of tokens at points; tokens (...), point (..., m)."""
@@ -95,7 +114,17 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     term is at most 2 S and sums m products of rounded factors, relative error below (m + 4) u: another
     (2m + 8) u S. Adding it and the difference rounds twice more, 8 u S. Together (4m + 24) u S; the slack is 8 (m +
     4) u S, which also covers the second-order terms and the rounding of S itself. The least normal number covers
-    underflow. Values that depend on x are evaluated with no more operations than scores, at the centre and with a
+    underflow.
+
+    With M products of entries S bounds sum_k |a_ik| |x_k| + sum |q_ijk| |x_j| |x_k| + |b_i|. On c + d, |d_k| <= r_k,
+    with c -+ r in the domain, up to rounding, s_i is its value at c, of m + M + 1 terms with at most three roundings
+    each, plus the slope a_ik + sum_j q_ijk c_j (q_ikk twice), of m + 2 such terms, times d_k, plus the q_ijk d_j d_k.
+    A difference of two values errs by at most (2m + 2M + 10) u S. The slopes times the r_k add up to at most 2 S a
+    token, the products of radii to S: their differences, sums of m + M terms with two more roundings each, err by at
+    most 4 (2m + M + 8) u S and 2 (m + M + 4) u S. Adding the two parts, 2 S and 6 S, takes 16 u S. Together
+    (12m + 8M + 66) u S; the slack is 16 (m + M + 5) u S.
+
+    Values that depend on x are evaluated with no more operations than scores, at the centre and with a
     radius: the same slack, with S a bound on sum_k |g_ik| |x_k| + |u_i|, is theirs. Constant ones are rounded once.
     """
     n, m = head.tokens, len(head.keys)
@@ -104,7 +133,9 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
         biases = row_to_floats(head.biases, n)
         values = np.stack([row_to_floats(row, n) for row in head.values])
         slopes = {k: np.stack([row_to_floats(row, n) for row in rows]) for k, rows in head.slopes.items()}
-        largest = max(float(np.max(np.abs(numbers))) for numbers in (keys, biases, values, *slopes.values()))
+        products = {pair: row_to_floats(row, n) for pair, row in head.products.items()}
+        numbers = (keys, biases, values, *slopes.values(), *products.values())
+        largest = max(float(np.max(np.abs(each))) for each in numbers)
     except OverflowError:
         largest = math.inf
     if not largest <= LARGEST:
@@ -112,6 +143,16 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     reach = [max(abs(float_down(lo)), abs(float_up(hi))) for lo, hi in box.sides]
     size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m))))
     tiny = 2.0**-1060 * (m + 1 + sum(reach)) + 2.0**-1022
+    score_slack = 8 * (m + 4) * UNIT * size * (1 + 2**-20) + tiny
+    if products:
+        bent = sum(np.abs(row) * (reach[j] * reach[k]) for (j, k), row in products.items())
+        size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m)) + bent))
+        if not size <= LARGEST:
+            raise InvalidAttention(
+                f"a score of the head is beyond {LARGEST:g} on the domain, too large for the verifier"
+            )
+        count = m + len(products)
+        score_slack = 16 * (count + 5) * UNIT * size * (1 + 2**-20) + 2.0**-1058 * (count + 1 + (1 + sum(reach)) ** 2)
     slack = up(2 * UNIT * np.max(np.abs(values), axis=1)) * np.array(
         [0.0 if _is_float(row) else 1.0 for row in head.values]
     )
@@ -127,11 +168,12 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
         keys=keys,
         biases=biases,
         values=values,
-        score_slack=8 * (m + 4) * UNIT * size * (1 + 2**-20) + tiny,
+        score_slack=score_slack,
         value_slack=slack,
         value_min=down(low.min(axis=1) - slack),
         value_max=up(high.max(axis=1) + slack),
         slopes=slopes,
+        products=products,
     )
 
 

@@ -9,7 +9,20 @@ and |f - T| <= e if e M0 +- N >= 0 for both signs. Both moments are expanded to 
 products of p and p (v - T0) with the monomials tau^a / a!, and with rho_i = sum_k |tau_ik| the exponential of a token
 exceeds its Taylor polynomial by at most rho_i^{K+1} / (K+1)! / (1 - rho_i / (K+2)), or e^{rho_i} in place of the
 quotient. T0 near T(c) removes the cancellation between f and T. Any vector may stand for abar, and any number for T0:
-they are the rounded ones. Values that depend on x are affine in u on the box: each u_k adds its product with the moment
+they are the rounded ones.
+
+Scores that are quadratic in x have t_i(u) = sum_k tau_ik u_k + sum_(j <= k) tau_ijk u_j u_k, means taken off all
+coefficients. From d/du_k e^t = e^t dt/du_k the coefficients of e^t follow: a_k E_a = tau_k E_(a - e_k)
++ 2 tau_kk E_(a - 2 e_k) + sum_(j != k) tau_jk E_(a - e_j - e_k). With rho1, rho2 the sums of the sizes of the linear
+and of the quadratic coefficients, the terms of degree n add up to at most G_n, the coefficient of z^n in
+e^(rho1 z + rho2 z^2), for which n G_n = rho1 G_(n-1) + 2 rho2 G_(n-2). Added up over n >= K + 2 this bounds the rest:
+with sigma = rho1 + 2 rho2 < K + 2
+
+    sum_(n > K) G_n <= G_(K+1) + (sigma G_(K+1) + 2 rho2 G_K) / (K + 2 - sigma),
+
+and it is at most e^(rho1 + rho2) always.
+
+Values that depend on x are affine in u on the box: each u_k adds its product with the moment
 of its coefficients to M1, and T0 is affine in u as well.
 """
 
@@ -25,7 +38,7 @@ import numpy.typing as npt
 
 from attncert.certificates.taylor import TINY, UP, BoolArray, FloatArray, Model, multi_indices
 from attncert.verifier.boxes import Block, IntArray, starts_of
-from attncert.verifier.head import UNIT, FloatHead
+from attncert.verifier.head import UNIT, Curves, FloatHead
 
 
 def expansion_order(spread: float, bound: Fraction, least: int, most: int) -> int:
@@ -91,7 +104,9 @@ def moments(
     error: the slack of the head covers scores and slopes (`round_head`; twice, for tau is rounded once more), 2^-48 the
     exponential and its normalisation, TINY e^{rho_i} its underflow and that of products. A moment is a sum of U
     products of at most K + 3 rounded factors, so the coefficients err together by at most (U + 2 K + 8) u times
-    sum_i p_i |v_i - T0| e^{rho_i} (Higham, Accuracy and Stability, section 3.1, any order of summation). Where values
+    sum_i p_i |v_i - T0| e^{rho_i} (Higham, Accuracy and Stability, section 3.1, any order of summation). Where scores
+    are quadratic, each step of the recursion adds m + 1 products of two rounded factors: K (m + 4) stands for 2 K, and
+    for rho_i the sum of the sizes of all coefficients, with which the recursion bounds its own errors. Where values
     depend on x, |v_i - T0| is the sum of the sizes of its coefficients, and m more additions follow. Both are part of
     `relative`; the remainders are sums of nonnegative terms, inflated by UP, which is above 1 + (U + 40) u.
     """
@@ -100,14 +115,20 @@ def moments(
     p = np.where(present, np.exp(difference), 0.0)
     p /= p.sum(axis=1, keepdims=True)
     rho = np.zeros((boxes, width))
-    tau = []
-    for k in range(m):
-        keys = head.keys[k][tokens]
+    tau = [keys[tokens] for keys in head.keys]
+    curves: Curves = head.around(tokens, centre[:, None], tau) if head.products else {}
+    for k, keys in enumerate(tau):
         mean = np.einsum("bu,bu->b", p, keys)
         keys -= mean[:, None]
         keys *= radius[:, k, None]
-        tau.append(keys)
         rho += np.abs(keys)
+    bent = np.zeros((boxes, width))
+    for (j, k), curve in curves.items():
+        mean = np.einsum("bu,bu->b", p, curve)
+        curve -= mean[:, None]
+        curve *= radius[:, j, None]
+        curve *= radius[:, k, None]
+        bent += np.abs(curve)
     values = np.stack([head.values_at(r, tokens, centre[:, None]) for r in rows], axis=1)  # (B, rows, U)
     middle = np.matmul(values, p[:, :, None])[:, :, 0]
     values -= middle[:, :, None]
@@ -127,20 +148,29 @@ def moments(
         k = next(k for k in range(m) if a[k])
         before = place[tuple(x - (j == k) for j, x in enumerate(a))]
         np.multiply(weights[before], tau[k], out=weights[n])
+        for pair, curve in curves.items():
+            earlier = tuple(x - (j == pair[0]) - (j == pair[1]) for j, x in enumerate(a))
+            if k in pair and min(earlier) >= 0:
+                weights[n] += (2 if pair == (k, k) else 1) * curve * weights[place[earlier]]
         if a[k] > 1:
             weights[n] /= a[k]
     by_box = weights.transpose(1, 0, 2)
     first = weights.sum(axis=2)
     second = np.matmul(by_box, values.transpose(0, 2, 1))  # (B, A, rows)
     slack = math.expm1(2 * head.score_slack) if head.score_slack < 300 else math.inf
-    relative = slack * UP + 2.0**-48 + (width + 2 * order + 8 + len(parts)) * 2 * UNIT
-    growth = np.exp(rho)
-    flat = rho < order + 1.5  # beyond that the quotient is the larger one
-    stretch = np.where(flat, 1 / np.where(flat, 1 - rho / (order + 2), 1.0), growth)
+    steps = 2 * order if not curves else (m + 4) * order
+    relative = slack * UP + 2.0**-48 + (width + steps + 8 + len(parts)) * 2 * UNIT
+    growth = np.exp(rho + bent)
+    if curves:
+        tail = _tail(rho, bent, order)
+    else:
+        flat = rho < order + 1.5  # beyond that the quotient is the larger one
+        stretch = np.where(flat, 1 / np.where(flat, 1 - rho / (order + 2), 1.0), growth)
+        tail = rho ** (order + 1) / math.factorial(order + 1) * stretch
     underflow = np.where(present, TINY * growth, 0.0)
     growth *= p
     growth += underflow
-    rest = rho ** (order + 1) / math.factorial(order + 1) * stretch * p + relative * growth + underflow
+    rest = tail * p + relative * growth + underflow
     np.abs(values, out=values)
     cut = np.zeros((boxes, len(rows)))
     for k, part in parts.items():
@@ -160,6 +190,22 @@ def moments(
         for r in range(len(rows))
     ]
     return zeroth, firsts, near
+
+
+def _tail(linear: FloatArray, quadratic: FloatArray, order: int) -> FloatArray:
+    """A bound on the terms beyond z^order of e^(linear z + quadratic z^2) at z = 1; see the head of this module.
+
+    Rounding argument. All numbers are nonnegative, sums and products of at most 8 (order + 2) rounded factors, but for
+    K + 2 - sigma, which is used from 1/2 on and errs by less than 2^-48 of it: UP covers both.
+    """
+    before, last = np.ones_like(linear), linear
+    for n in range(2, order + 2):
+        before, last = last, (linear * last + 2 * quadratic * before) / n
+    slope = linear + 2 * quadratic
+    flat = slope < order + 1.5
+    left = np.where(flat, order + 2 - slope, 1.0)
+    near = last + (slope * last + 2 * quadratic * before) / left
+    return np.where(flat, near, np.exp(linear + quadratic) * UP) * UP
 
 
 def holds(zeroth: Model, first: Model, middle: FloatArray, f: Model, bound: FloatArray) -> BoolArray:

@@ -33,6 +33,8 @@ Item = TypeVar("Item")
 Interval = tuple[int, int]  # (lo, hi): the reals from lo 2^-P to hi 2^-P
 Side = tuple[Fraction, Fraction]  # lo <= hi: a side of the domain
 Row = Fraction | list[Fraction]  # a row of a matrix; a single number fills the row
+Share = tuple[int, int]  # (k, n): the share k = 0 .. n - 1 of the work on the trees
+Spread = Callable[[Callable[[Share], Any], list[Share]], Iterable[Any]]  # as map: may have shares done elsewhere
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Limits and errors
@@ -78,9 +80,13 @@ class Rejected(Exception):
 
     def __init__(self, reason: str, detail: str) -> None:
         """Keep the code and the line."""
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        """Join the two."""
+        return f"{self.reason}: {self.detail}"
 
 
 @dataclass(frozen=True)
@@ -1103,9 +1109,9 @@ def count_of(value: Any, where: str, least: int, most: int) -> int:
 class Reader:
     """Reads the exact numbers of the document and its matrices, within what the limits allow for all together."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, shares: int = 1, spread: Spread = map) -> None:
         """Start with the whole allowance."""
-        self.limits, self.left = limits, limits.size
+        self.limits, self.left, self.shares, self.spread = limits, limits.size, shares, spread
 
     def spend(self, bits: int) -> None:
         """Count bits against the allowance."""
@@ -1170,8 +1176,8 @@ class Reader:
 # ---------------------------------------------------------------------------------------------------------------------
 # Reduction: exact rational arithmetic, from the matrices to scores and values
 
-ONE = -1  # the constant monomial, beside the entries 0, 1, ... of the input
-Forms = dict[int, list[Row]]  # a matrix affine in the input: for each monomial its coefficients, token by token
+Monomial = tuple[int, ...]  # of at most two entries of the input, in order: (), (k,) or (k, l)
+Forms = dict[Monomial, list[Row]]  # a matrix of polynomials: for each monomial its coefficients, token by token
 
 
 def entry(row: Row, i: int) -> Fraction:
@@ -1203,8 +1209,8 @@ def combined(weights: Sequence[Fraction], rows: Sequence[Row], limits: Limits) -
 class Head:
     """T_j(x) = sum of softmax_i(s_ij(x)) v_i(x): the values of all tokens, and for each output column the scores.
 
-    Fixed entries of the input are replaced by their values, so that scores are to be affine in the free ones. `values`
-    holds for each row of the output the constants of the values, and the slopes for each entry they depend on.
+    Fixed entries of the input are replaced by their values. `values` holds for each row of the output the constants of
+    the values, and the slopes for each entry they depend on; scores may have products of two entries, too.
     """
 
     def __init__(self, value: Any, domain: Any, reader: Reader) -> None:
@@ -1236,18 +1242,18 @@ class Head:
             embedded.append(self.embedded(reader, fields, linear, R, (d, n), before))
         Z, Y = embedded[0], embedded[-1]
         self.tokens, width = fields[parts[0][3]]["shape"][1], fields[parts[-1][3]]["shape"][1]
-        keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[ONE]))
-        queries = reader.matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[ONE]))
-        values = reader.matrix(fields["W_V"], f"{where}.W_V", None, len(Z[ONE]))
+        keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[()]))
+        queries = reader.matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[()]))
+        values = reader.matrix(fields["W_V"], f"{where}.W_V", None, len(Z[()]))
         self.selected = self.columns(reader.matrix(fields["W_O"], f"{where}.W_O", width), fields["W_O"]["shape"][1])
         self.keys, self.queries, forms = self.applied(keys, Z), self.applied(queries, Y), self.applied(values, Z)
-        kept = [[k for k, form in forms.items() if k == ONE or not vanishes(form[r])] for r in range(len(values))]
-        self.values: list[dict[int, Row]] = [{k: forms[k][r] for k in names} for r, names in enumerate(kept)]
+        kept = [[k for k, form in forms.items() if not k or not vanishes(form[r])] for r in range(len(values))]
+        self.values: list[dict[Monomial, Row]] = [{k: forms[k][r] for k in names} for r, names in enumerate(kept)]
 
     def embedded(self, reader: Reader, fields: Any, name: str, R: str, shape: tuple[int, int], before: int) -> Forms:
         """Read Z = sum of P X Q + R for the input X whose entries follow `before` others; fixed entries join R."""
         (d, n), where, linear = shape, f"statement.attention.{name}", []
-        Z: Forms = {ONE: reader.matrix(fields[R], f"statement.attention.{R}")}
+        Z: Forms = {(): reader.matrix(fields[R], f"statement.attention.{R}")}
         height, width = fields[R]["shape"]
         for h, term in enumerate(typed(fields[name], list, where)):
             P, Q = fields_of(term, f"{where}[{h}]", "P", "Q")
@@ -1259,9 +1265,9 @@ class Head:
             part = [combined([entry(P[r], a) for P, _ in linear], factors, self.limits) for r in range(height)]
             lo, hi = self.box[before + k]
             if lo < hi:
-                Z[before + k] = part
+                Z[before + k,] = part
             else:
-                Z[ONE] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[ONE], part, strict=True)]
+                Z[()] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[()], part, strict=True)]
         return Z
 
     def columns(self, W_O: list[Row], width: int) -> list[int]:
@@ -1283,27 +1289,24 @@ class Head:
             for k, rows in forms.items()
         }
 
-    def scores(self, j: int) -> dict[int, Row]:
-        """Return the scores of output column j, keys times query: the biases, and the slopes for each entry."""
-        q = self.selected[j]
-        monomials = sorted(self.keys.keys() | self.queries.keys())
+    def scores(self, j: int) -> dict[Monomial, Row]:
+        """Return the scores of output column j, keys times query: those of the monomials of degree 2 that occur."""
+        q, pairs = self.selected[j], dict[Monomial, list[tuple[Monomial, Monomial]]]()
+        for a in self.keys:
+            for b in self.queries:
+                pairs.setdefault(tuple(sorted(a + b)), []).append((a, b))
         result = {}
-        for k in monomials:
-            for other in monomials:
-                pairs = [(k, other), (other, k)] if k < other else [(k, k)] if k == other else []
-                pairs = [(a, b) for a, b in pairs if a in self.keys and b in self.queries]
-                factors = [entry(row, q) for _, b in pairs for row in self.queries[b]]
-                row = combined(factors, [row for a, _ in pairs for row in self.keys[a]], self.limits)
-                if k == ONE:
-                    result[other] = row
-                elif pairs:
-                    product = f"statement.attention: the scores of column {j} have a product of entries {k} and {other}"
-                    require(vanishes(row), "unsupported", product)
+        for axes in sorted(pairs):
+            factors = [entry(row, q) for _, b in pairs[axes] for row in self.queries[b]]
+            row = combined(factors, [row for a, _ in pairs[axes] for row in self.keys[a]], self.limits)
+            if len(axes) < 2 or not vanishes(row):
+                result[axes] = row
         return result
 
-    def at(self, rows: dict[int, Row], place: list[Fraction]) -> list[Fraction]:
+    def at(self, rows: dict[Monomial, Row], place: Sequence[Fraction]) -> list[Fraction]:
         """Return scores or values at a point, exactly."""
-        row = combined([Fraction(1) if k == ONE else place[k] for k in rows], list(rows.values()), self.limits)
+        factors = [prod((place[k] for k in axes), start=Fraction(1)) for axes in rows]
+        row = combined(factors, list(rows.values()), self.limits)
         return [entry(row, i) for i in range(self.tokens)]
 
 
@@ -1311,7 +1314,8 @@ class Head:
 # The walk down a split tree, and the silent tokens
 
 Box = list[tuple[int, int, int, int]]  # for each side its outward ends lo, hi, and its place: part `index` of 2^`level`
-Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and for each axis the slopes
+SHARED = 8  # splits above the subtrees that shares of the work consist of
+Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and coefficients of monomials
 
 
 class Values(NamedTuple):
@@ -1349,9 +1353,11 @@ class Walk:
     """Walks down the split tree of one output column; its subclasses prove the leaves.
 
     Scores are integers with 2P + 1 fractional bits. `centres` holds bias + sum of slope (lo + hi): with slopes of P
-    bits, that is a score at the centre of the box. `radii` holds the sum of |slope - slope of r| (hi - lo). Over the
-    box s_i - s_r lies within centre_i - centre_r +- (radius_i + slack). The slack pays for the rounding of the weights:
-    each is rounded down by less than a unit, so the difference of two is off by less than a unit.
+    bits, that is a score at the centre of the box. `radii` holds the sum of |slope - slope of r| (hi - lo), of slopes
+    at the centre where scores have products, which are bounded in the same way. Over the box s_i - s_r lies within
+    centre_i - centre_r +- (radius_i + slack). The slack pays for the rounding of the weights: each is rounded down by
+    less than a unit, so the difference of two is off by less than a unit. So is what a product adds to a score at the
+    centre and, twice, to a slope there.
     """
 
     marks = "."  # of the leaves, beside those outside the domain
@@ -1362,16 +1368,19 @@ class Walk:
         self.head, self.j, self.P, self.silence = head, j, P, silence
         self.enter(head.box)
         scores = head.scores(j)
-        biases, moved = rounded(scores.pop(ONE), head.tokens, P)
+        biases, moved = rounded(scores.pop(()), head.tokens, P)
         self.slack = moved << P + 1
         self.all: Tokens = [list(range(head.tokens)), [bias << P + 1 for bias in biases]]
-        self.axes = []
-        for axis, row in scores.items():
-            if isinstance(row, list):  # else the slope is the same for all tokens and cancels
+        self.axes: list[Monomial] = []
+        for axes, row in scores.items():
+            if isinstance(row, list):  # else it is the same for all tokens and cancels
                 slopes, moved = rounded(row, head.tokens, P)
-                self.slack += 2 * moved * max(-self.root[axis][0], self.root[axis][1])
+                reach = prod(max(-self.root[axis][0], self.root[axis][1]) for axis in axes)
+                self.slack -= -2 * moved * reach >> P * (len(axes) - 1)
+                if len(axes) == 2:
+                    self.slack += 1 + sum(self.root[axis][1] - self.root[axis][0] for axis in axes)
                 self.all.append(slopes)
-                self.axes.append(axis)
+                self.axes.append(axes)
         self.silent = silence * constant("ln2", 2 * P + 1)[1] + self.slack
         self.values = [self.rounded_values(rows) for rows in head.values]
         self.spans = [(min(lows), max(highs)) for lows, highs in map(Values.ranges, self.at_box(self.root, self.all))]
@@ -1383,16 +1392,16 @@ class Walk:
         self.sides, P = sides, self.P
         self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in sides]
 
-    def rounded_values(self, rows: dict[int, Row]) -> tuple[list[int], dict[int, list[int]], int]:
+    def rounded_values(self, rows: dict[Monomial, Row]) -> tuple[list[int], dict[int, list[int]], int]:
         """Round values v_i(x) to constants and slopes of P bits; over a box `at_box` then errs by 0 to `moved` units.
 
         A slope is rounded down by less than a unit, which moves v_i by at most |x|; its product with the centre, and
         that with the radius, by another unit each. What may be to both sides is taken off the constants.
         """
         slopes, tokens, both = {}, self.head.tokens, 0
-        constants, moved = rounded(rows[ONE], tokens, self.P)
-        for axis in rows.keys() - {ONE}:
-            slopes[axis], off = rounded(rows[axis], tokens, self.P)
+        constants, moved = rounded(rows[()], tokens, self.P)
+        for (axis,) in rows.keys() - {()}:
+            slopes[axis], off = rounded(rows[axis,], tokens, self.P)
             both += 1 - (-off * max(-self.root[axis][0], self.root[axis][1]) >> self.P)
         return [value - both for value in constants] if both else constants, slopes, moved + 2 * both + len(slopes)
 
@@ -1409,13 +1418,24 @@ class Walk:
             result.append(Values(values, parts, moved))
         return result
 
-    def check(self, tree: str) -> int:
-        """Walk the tree in preorder, prove every leaf, and return their number."""
+    def check(self, tree: str, share: Share = (0, 1)) -> int:
+        """Walk the tree in preorder, prove every leaf, and return their number.
+
+        Of the subtrees below `SHARED` splits, and of the leaves above, a share (k, n) takes those numbered k modulo n.
+        """
         stack = [(self.root, self.all)]
-        leaves = 0
-        for at, mark in enumerate(tree):
+        at = leaves = subtrees = 0
+        while at < len(tree):
+            mark = tree[at]
             require(len(stack) > 0, "tree", f"column {self.j}: the tree ends before character {at}")
             box, tokens = stack.pop()
+            if share[1] > 1:
+                splits = sum(level for _, _, _, level in box)
+                if splits == SHARED or (splits < SHARED and mark in "-" + self.marks):
+                    subtrees += 1
+                    if subtrees % share[1] != share[0]:
+                        at = self.end(tree, at)
+                        continue
             tokens, centres, radii = self.without_silent(box, tokens)
             if mark in self.marks:
                 self.prove_leaf(leaves, box, tokens, centres, radii, mark)
@@ -1426,8 +1446,18 @@ class Walk:
             else:
                 lower, upper = self.halves(box, mark, at)
                 stack += [(upper, tokens), (lower, tokens)]
+            at += 1
         require(not stack, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
         return leaves
+
+    def end(self, tree: str, at: int) -> int:
+        """Return where the subtree that starts at a character ends."""
+        missing, ends = 1, "-" + self.marks
+        while missing and at < len(tree):
+            missing += -1 if tree[at] in ends else 1
+            at += 1
+        require(not missing, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
+        return at
 
     def prove_leaf(
         self, leaf: int, box: Box, tokens: Tokens, centres: list[int], radii: list[int], mark: str = "."
@@ -1452,20 +1482,32 @@ class Walk:
         lower[axis], upper[axis] = (lo, high, 2 * index, level + 1), (low, hi, 2 * index + 1, level + 1)
         return lower, upper
 
+    def around(self, box: Box, tokens: Tokens) -> dict[Monomial, list[int]]:
+        """Return the coefficients of the scores in powers of x - c, where c is the centre of the box."""
+        forms = dict(zip(self.axes, tokens[2:], strict=True))
+        for axes in [axes for axes in self.axes if len(axes) == 2]:
+            for k, other in (axes, axes[::-1]):  # q x_k x_l adds q c_l to the slope along k, and q c_k to that along l
+                twice, slopes = box[other][0] + box[other][1], forms.get((k,), [0] * len(tokens[0]))
+                forms[k,] = [a + (q * twice >> self.P + 1) for a, q in zip(slopes, forms[axes], strict=True)]
+        return forms
+
     def radii(self, box: Box, tokens: Tokens, r: int) -> list[int]:
         """Return how far the difference of each score to that of token r (its place in the lists) varies."""
         total = [0] * len(tokens[0])
-        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
-            width, slope = box[axis][1] - box[axis][0], slopes[r]
-            total = [t + abs(a - slope) * width for t, a in zip(total, slopes, strict=True)]
+        for axes, slopes in self.around(box, tokens).items():
+            width, slope = prod(box[axis][1] - box[axis][0] for axis in axes), slopes[r]
+            if len(axes) == 1:
+                total = [t + abs(a - slope) * width for t, a in zip(total, slopes, strict=True)]
+            else:
+                total = [t - (-abs(a - slope) * width >> self.P + 1) for t, a in zip(total, slopes, strict=True)]
         return total
 
     def without_silent(self, box: Box, tokens: Tokens) -> tuple[Tokens, list[int], list[int]]:
         """Drop the tokens that are silent beside the best one at the centre; return the others, centres and radii."""
         centres = tokens[1]
-        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
-            twice = box[axis][0] + box[axis][1]
-            centres = [t + a * twice for t, a in zip(centres, slopes, strict=True)]
+        for axes, slopes in zip(self.axes, tokens[2:], strict=True):
+            twice, bits = prod(box[axis][0] + box[axis][1] for axis in axes), (self.P + 1) * (len(axes) - 1)
+            centres = [t + (a * twice >> bits) for t, a in zip(centres, slopes, strict=True)]
         best = max(centres)
         radii = self.radii(box, tokens, centres.index(best))
         kept = [t + radius > best - self.silent for t, radius in zip(centres, radii, strict=True)]
@@ -1515,38 +1557,56 @@ class Expansion(Walk):
         return models, models.enclosures(inputs, self.outputs), jets
 
     def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
-        """Expand weights w_i = q e^t, which are the e^(s_i) times a common factor, with t = sum of tau_k u_k.
+        """Expand weights w_i = q e^t, the e^(s_i) times a common factor, t = sum of tau_k u_k + sum of tau_kl u_k u_l.
 
-        The factor takes the best score at the centre off all scores, and a mean slope off all slopes. The slack, and
-        less than a unit of tau for each axis, move ln q, so that q lies in [p, p + error]. With rho = sum of |tau_k|
-        |w_i - p sum of t^k / k!| <= error e^rho + p (e^rho - sum of rho^k / k!); this tail is at most its first term
-        times e^rho, and at most that over 1 - rho / (K+2), which is less if rho <= K + 3/2.
+        The factor takes the best score at the centre off all scores, and means off all coefficients. The slack, and
+        less than a unit of each tau, move ln q, so that q lies in [p, p + error]. The part p E of q e^t of degree n has
+        n E_n = t_1 E_(n-1) + 2 t_2 E_(n-2), t_1 and t_2 the parts of t: a_k E_a = tau_k E_(a - k) + 2 tau_kk E_(a - kk)
+        + sum of tau_jk E_(a - jk), j != k, where the lists hold E_a times factorials. With rho = sum of |tau_k|, bend =
+        sum of |tau_kl|, what E lacks is at most the sum of the G_n beyond K, n G_n = rho G_(n-1) + 2 bend G_(n-2), G_0
+        = 1, hence e^(rho + bend); added up over n >= K + 2 this says that it is at most, if slope = rho + 2 bend < K +
+        2, G_(K+1) + (slope G_(K+1) + 2 bend G_K) / (K + 2 - slope).
         """
         P, K, best = self.P, models.K, max(centres)
-        margin = self.slack + (len(self.axes) << P + 1)
+        forms = self.around(box, tokens)
+        margin = self.slack + (len(forms) << P + 1)
         width = (2 * margin >> P + 1) + 2
         require(width <= 1 << P, "leaf", "the weights are too uncertain")
         ends = [point("exp", centre - best - margin >> P + 1, P) for centre in centres]
         weights = [lo for lo, _ in ends]
         errors = [hi - lo - (-2 * width * hi >> P) for lo, hi in ends]  # e^width <= 1 + 2 width
-        total, sizes = sum(weights), [0] * len(weights)
-        tau = {}
-        for axis, slopes in zip(self.axes, tokens[2:], strict=True):
-            mean, side = sum(map(mul, weights, slopes)) // total, box[axis][1] - box[axis][0]
-            tau[models.free.index(axis)] = parts = [(a - mean) * side >> P + 1 for a in slopes]
-            sizes = [rho + abs(part) for rho, part in zip(sizes, parts, strict=True)]
-        lists: dict[tuple[int, ...], list[int]] = {(): weights}
-        for axes in models.table.axes[1:]:
-            lists[axes] = list(map(mul, lists[axes[:-1]], tau[axes[-1]])) if axes[-1] in tau else []
-        rests, scale = [], factorial(K + 1) << P * K
-        for p, error, rho in zip(weights, errors, sizes, strict=True):
-            tail = p * rho ** (K + 1)
-            if 2 * rho < 2 * K + 3 << P:
-                tail = -(-tail * (K + 2) // (((K + 2 << P) - rho) * scale))
-                rests.append(tail + (error << (3 * rho >> P + 1) + 1))  # e < 2^(3/2)
+        total, none = sum(weights), [0] * len(weights)
+        tau, sizes, bends = dict[Monomial, list[int]](), none, none
+        for axes, slopes in forms.items():
+            mean, sides = sum(map(mul, weights, slopes)) // total, prod(box[axis][1] - box[axis][0] for axis in axes)
+            parts = [(a - mean) * sides >> (P + 1) * len(axes) for a in slopes]
+            tau[tuple(models.free.index(axis) for axis in axes)] = parts
+            if len(axes) == 1:
+                sizes = [rho + abs(part) for rho, part in zip(sizes, parts, strict=True)]
             else:
-                require(rho <= P + 64 << P, "leaf", "the scores vary too much")
-                rests.append(-((-tail // (scale << P) - error) * point("exp", rho, P)[1] >> P))
+                bends = [bend + abs(part) for bend, part in zip(bends, parts, strict=True)]
+        lists: dict[Monomial, list[int]] = {(): weights}
+        for axes in models.table.axes[1:]:
+            *rest, k = axes
+            numbers = list(map(mul, lists[axes[:-1]], tau[k,])) if (k,) in tau else []
+            for n, j in enumerate(rest):
+                others = lists[(*rest[:n], *rest[n + 1 :])]
+                if (j, k) in tau and others and j not in rest[:n]:
+                    factor = rest.count(j) * (2 if j == k else 1) << P
+                    terms = map(mul, others, tau[j, k])
+                    numbers = [a + factor * term for a, term in zip(numbers or none, terms, strict=True)]
+            lists[axes] = numbers
+        rests = []
+        for p, error, rho, bend in zip(weights, errors, sizes, bends, strict=True):
+            before, last, slope = 1 << P, rho, rho + 2 * bend
+            for n in range(2, K + 2):
+                before, last = last, -(-(rho * last + 2 * bend * before) // (n << P))
+            if 2 * slope < 2 * K + 3 << P:
+                tail = last - (-(slope * last + 2 * bend * before) // ((K + 2 << P) - slope))
+                rests.append((error << (3 * (rho + bend) >> P + 1) + 1) - (-p * tail >> P))  # e < 2^(3/2)
+            else:
+                require(rho + bend <= P + 64 << P, "leaf", "the scores vary too much")
+                rests.append(-(-(p + error) * point("exp", rho + bend, P)[1] >> P))
         return list(lists.values()), rests
 
     def moment(self, models: Modeller, jets: Jets, factors: list[int]) -> Model:
@@ -1923,7 +1983,8 @@ class Cells:
         self.head, self.reader, self.m, self.where = head, reader, len(head.box), f"column {j}"
         self.regions = {region.token: region for region in declared}
         forms = head.scores(j)
-        rows = [forms.get(k, Fraction(0)) for k in [*range(self.m), ONE]]  # none for a fixed entry
+        require(all(len(axes) < 2 for axes in forms), "unsupported", f"{self.where}: regions of quadratic scores")
+        rows = [forms.get(axes, Fraction(0)) for axes in [*((k,) for k in range(self.m)), ()]]  # none for a fixed entry
         self.unit = self.denominator(
             number for row in [*rows, kappa] for number in (row if isinstance(row, list) else [row])
         )
@@ -2156,15 +2217,23 @@ def walks_of(head: Head, evidence: Any, reader: Reader, *names: str) -> tuple[li
     return fields, P, silence, trees
 
 
-def walked(make: Callable[[int], Walk], trees: list[str]) -> tuple[int, list[list[Fraction]]]:
+def walked(make: Callable[[int], Walk], trees: list[str], reader: Reader) -> tuple[int, list[list[Fraction]]]:
     """Check the trees, a column at a time; return the number of leaves, and the sums of each column."""
-    leaves, sums = 0, []
-    for j, tree in enumerate(trees):
-        walk = make(j)
-        leaves += walk.check(tree)
-        sums.append([Fraction(total) * prod(hi - lo for lo, hi in walk.head.box) for total in walk.sums])
+
+    def done(share: Share) -> list[tuple[int, list[Fraction]]]:
+        found = []
+        for j, tree in enumerate(trees):
+            walk = make(j)
+            leaves, size = walk.check(tree, share), prod(hi - lo for lo, hi in walk.head.box)
+            found.append((leaves, [Fraction(total) * size for total in walk.sums]))
+        return found
+
+    parts = list(reader.spread(done, [(k, reader.shares) for k in range(reader.shares)]))
+    require(len(parts) == reader.shares, "limit", "a share of the work was not done")
+    columns = [list(zip(*column, strict=True)) for column in zip(*parts, strict=True)]
+    leaves = sum(sum(counts) for counts, _ in columns)
     require(leaves > 0, "tree", "no leaf was checked")
-    return leaves, sums
+    return leaves, [list(map(sum, zip(*sums, strict=True))) for _, sums in columns]
 
 
 Proof = tuple[Fraction, str, int, int]  # the bound that it proves, as it is spelled too; leaves and inequalities
@@ -2175,7 +2244,7 @@ def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction,
     (claimed,), P, silence, trees = walks_of(head, evidence, reader, "bound")
     bound = reader.number(claimed, "evidence.bound")
     require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
-    leaves = walked(lambda j: Paving(head, target, j, bound, P, silence), trees)[0]
+    leaves = walked(lambda j: Paving(head, target, j, bound, P, silence), trees, reader)[0]
     return bound, claimed, leaves, 2 * leaves * len(head.values)
 
 
@@ -2211,7 +2280,7 @@ def check_integral(
     lower, upper = [reader.number(end, "evidence.lower or upper") for end in bounds]
     require(0 <= lower <= upper > 0, "claim", "evidence: not 0 <= lower <= upper > 0")
     require(not lower <= tolerance < upper, "evidence", "the bounds neither prove nor refute the claim")
-    leaves, sums = walked(lambda j: Integral(head, target, j, p, P, silence), trees)
+    leaves, sums = walked(lambda j: Integral(head, target, j, p, P, silence), trees, reader)
     least, most = [sum(totals) for totals in zip(*sums, strict=True)]
     powers = [Arithmetic(2 * P, head.limits).power(p, enclose(end, 2 * P)) for end in (lower, upper)]
     require(most <= powers[1][0], "leaf", "the leaves do not prove norm <= upper")
@@ -2222,7 +2291,7 @@ def check_integral(
 def check_layers(head: Head, evidence: Any, delta: Fraction, measure: Fraction, reader: Reader) -> tuple[int, int]:
     """Check the proof; return the number of leaves and of inequalities."""
     _, P, silence, trees = walks_of(head, evidence, reader)
-    leaves, sums = walked(lambda j: Layers(head, j, delta, P, silence), trees)
+    leaves, sums = walked(lambda j: Layers(head, j, delta, P, silence), trees, reader)
     for j, (layer,) in enumerate(sums):
         require(layer <= measure, "leaf", f"column {j}: the layer is larger than the measure")
     return leaves, len(trees) + sum(tree.count(".") for tree in trees)
@@ -2291,8 +2360,9 @@ def check_partition(head: Head, claim: Any, evidence: Any, reader: Reader) -> tu
     return total, 1, tuple(numbers)
 
 
-def check_document(document: Any, limits: Limits) -> Finding:
+def check_document(document: Any, reader: Reader) -> Finding:
     """Check a certificate that has been parsed."""
+    limits = reader.limits
     version = typed(typed(document, dict, "certificate").get("format"), str, "format")
     require(version == "attncert/1", "format", f"unknown format {printable(version)}")
     document.pop("notes", None)
@@ -2303,7 +2373,7 @@ def check_document(document: Any, limits: Limits) -> Finding:
     require(typed(seal, str, "statement_sha256") == digest, "digest", f"the statement has the digest {digest}")
 
     text, domain, attention, claim = fields_of(statement, "statement", "target", "domain", "attention", "claim")
-    reader, where = Reader(limits), "statement.claim"
+    where = "statement.claim"
     kind = kind_of(claim, where, "kind", "error", "indicator", "partition")
     if kind == "partition":
         _, regions = fields_of(claim, where, "kind", "regions")
@@ -2368,10 +2438,13 @@ def check_document(document: Any, limits: Limits) -> Finding:
     return Finding("proved", digest, summary, min(found)[1], checked, leaves, head.tokens)
 
 
-def check_bytes(data: bytes, limits: Limits = Limits()) -> Finding:
-    """Check one certificate; raise Rejected, and nothing else, if it is not accepted."""
+def check_bytes(data: bytes, limits: Limits = Limits(), shares: int = 1, spread: Spread = map) -> Finding:
+    """Check one certificate; raise Rejected, and nothing else, if it is not accepted.
+
+    The walks down split trees come in `shares`; `spread` applies a function to each, by default here, one by one.
+    """
     try:
-        return check_document(read_document(data, limits), limits)
+        return check_document(read_document(data, limits), Reader(limits, shares, spread))
     except (RecursionError, MemoryError, OverflowError) as error:
         raise Rejected("limit", f"the machine gave up: {type(error).__name__}") from None
     except Rejected:

@@ -14,7 +14,7 @@ from attncert.certificates.evidence import Evidence
 from attncert.certificates.numbers import float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.head import FloatHead, round_head
-from attncert.verifier.reduction import reduce_head
+from attncert.verifier.reduction import reduce_general
 
 Verdict = Literal["verified", "refuted", "undecided"]
 
@@ -54,7 +54,7 @@ def columns_of(statement: Statement) -> list[Column]:
     outputs = range(n_d * n_o)
     return [
         Column(j, round_head(head, statement.domain), tuple(outputs[j::n_o]))
-        for j, head in enumerate(reduce_head(statement.attention))
+        for j, head in enumerate(reduce_general(statement.attention))
     ]
 
 
@@ -75,5 +75,6 @@ def kernel_precision(statement: Statement, columns: Sequence[Column], bound: Fra
     """Fractional bits that make a fixed-point checker's rounding negligible beside the margin left for it."""
     reach = max(float_up(max(abs(lo), abs(hi))) for lo, hi in statement.domain.sides)
     values = max(column.head.size for column in columns)
-    scale = math.log2(2 + reach) + math.log2(2 + values) + math.log2(columns[0].head.tokens + 1)
+    degree = 2 if any(column.head.products for column in columns) else 1
+    scale = degree * math.log2(2 + reach) + math.log2(2 + values) + math.log2(columns[0].head.tokens + 1)
     return 64 + math.ceil(scale) + max(0, math.ceil(-math.log2(bound)))

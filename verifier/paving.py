@@ -317,6 +317,7 @@ class PavingSearch(BoxSearch):
         terms = math.comb(m + self.order, self.order) if self.order else 0
         if self.head.slopes:
             terms *= 3  # differences, and moments of slopes
+        m += 2 * len(self.head.products)
         token = 24 + max(8 * (2 * m + 8), 112, 12 * (terms + m + rows + 14) if terms else 0)
         box = 8 * (6 * m + 12 * rows + len(self.target.tape) * (2 * terms + 6)) + 16 * m
         return np.asarray(token * counts + box, np.int64)

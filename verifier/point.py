@@ -66,7 +66,10 @@ def estimate_errors(
     step = max(1, chunk // head.tokens)
     with np.errstate(all="ignore"):
         for start in range(0, len(points), step):
-            score = points[start : start + step] @ head.keys + head.biases
+            part = points[start : start + step]
+            score = part @ head.keys + head.biases
+            for (j, k), product in head.products.items():
+                score += (part[:, j] * part[:, k])[:, None] * product
             weight = np.exp(score - score.max(axis=1, keepdims=True))
             top = weight @ head.values.T
             for k, slopes in head.slopes.items():
@@ -132,11 +135,12 @@ def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: S
         exact = [Fraction(x) for x in point]
         lo, hi = np.array([[float_down(x) for x in exact]]), np.array([[float_up(x) for x in exact]])
         f_lo, f_hi = (float(ends[0, entry]) for ends in enclose(target, lo, hi))
-        score = head.biases.copy()
-        radius = 0.0
+        score, tilts, width = head.biases.copy(), [keys.copy() for keys in head.keys], hi[0] - lo[0]
         for k, keys in enumerate(head.keys):
             score += keys * lo[0, k]
-            radius += float(np.max(keys) - np.min(keys)) * float(hi[0, k] - lo[0, k])
+        curves = head.around(np.arange(head.tokens), lo[0], tilts, score)
+        radius = sum(float(np.max(tilt) - np.min(tilt)) * float(width[k]) for k, tilt in enumerate(tilts))
+        radius += sum(float(np.max(q) - np.min(q)) * float(width[j] * width[k]) for (j, k), q in curves.items())
         weight = np.exp(score - score.max())
         tokens = np.arange(head.tokens)
         values = head.values_at(row, tokens, lo[0])

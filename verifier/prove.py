@@ -17,6 +17,7 @@ from attncert.verifier.agreement import together
 from attncert.verifier.boxes import Progress
 from attncert.verifier.journal import Journal
 from attncert.verifier.outcome import Column, Outcome, columns_of
+from attncert.verifier.reduction import reduce_head
 
 __all__ = ["PROOFS", "Outcome", "require_proof", "verify"]
 
@@ -58,6 +59,8 @@ def verify(
     match claim:
         case SupError():
             columns = columns_of(statement)
+            if proof != "paving":
+                reduce_head(statement.attention)
             if proof == "regions":
                 return _by_regions(statement, columns, claim, deadline, max_boxes, progress)
             if integers.needed(columns, claim.tolerance):

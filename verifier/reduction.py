@@ -14,22 +14,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import TypeVar
 
 from attncert.certificates.attention import Attention, Side
 from attncert.certificates.errors import InvalidAttention
 from attncert.certificates.matrix import ZERO, Matrix, Row, add_rows, row_entry, row_is_zero, scale_row
 
+Key = TypeVar("Key")
 CONSTANT = -1
+Pair = tuple[int, int]
+"""Entries j <= k of the input, for their product x_j x_k."""
+
 AffineRow = Mapping[int, Row]
 """A row of affine functions of x: coefficient k (or CONSTANT) to the row of its coefficients; absent means 0."""
 
 
 @dataclass(frozen=True)
 class ReducedHead:
-    """One output column: scores a_i . x + b_i and values u_i + g_i . x, for N tokens, m inputs, d_o outputs.
+    """One output column: scores a_i . x + b_i + sum q_ijk x_j x_k and values u_i + g_i . x, for N tokens, m inputs, d_o
+    outputs.
 
     `keys` holds m rows (the k-th coefficient of every token), `biases` one row, `values` d_o rows, the constants u_i;
-    each of length N. `slopes` holds d_o rows for each input entry k that some value depends on: the g_ik.
+    each of length N. `slopes` holds d_o rows for each input entry k that some value depends on: the g_ik. `products`
+    holds a row for each pair j <= k whose product occurs in some score, the q_ijk; none where scores are affine.
     """
 
     tokens: int
@@ -37,13 +44,24 @@ class ReducedHead:
     biases: Row
     values: tuple[Row, ...]
     slopes: Mapping[int, tuple[Row, ...]] = field(default_factory=dict)
+    products: Mapping[Pair, Row] = field(default_factory=dict)
 
 
 def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
-    """Reduce to one head for each output column, exactly.
+    """Reduce to one head for each output column, exactly, where scores are affine.
 
     Raises InvalidAttention when a score is quadratic in x.
     """
+    heads = reduce_general(attention)
+    if any(head.products for head in heads):
+        raise InvalidAttention(
+            "scores that are quadratic in the input are supported in norms of errors and indicators, not here"
+        )
+    return heads
+
+
+def reduce_general(attention: Attention) -> tuple[ReducedHead, ...]:
+    """Reduce to one head for each output column, exactly; scores may be quadratic."""
     inputs = sum(d * n for d, n in attention.input_shapes)
     Z, Y = _embedding(attention.keys_side), _embedding(attention.queries_side)
     keys, values = _multiply(attention.W_K, Z), _multiply(attention.W_V, Z)
@@ -52,7 +70,7 @@ def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
     heads = []
     for q in attention.selected_columns:
         query = _multiply(attention.W_Q, [{k: row_entry(row, q) for k, row in y.items()} for y in Y])
-        scores = _scores(keys, query)
+        scores, products = _scores(keys, query)
         heads.append(
             ReducedHead(
                 tokens=attention.tokens,
@@ -60,6 +78,7 @@ def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
                 biases=scores.get(CONSTANT, ZERO),
                 values=tuple(value.get(CONSTANT, ZERO) for value in values),
                 slopes=slopes,
+                products=products,
             )
         )
     return tuple(heads)
@@ -90,9 +109,10 @@ def _multiply(W: Matrix, Z: Sequence[AffineRow]) -> list[AffineRow]:
     return product
 
 
-def _scores(keys: Sequence[AffineRow], query: Sequence[AffineRow]) -> dict[int, Row]:
-    """The affine rows of sum_c keys_c * query_c; raises InvalidAttention when a product is quadratic."""
+def _scores(keys: Sequence[AffineRow], query: Sequence[AffineRow]) -> tuple[dict[int, Row], dict[Pair, Row]]:
+    """The affine rows of sum_c keys_c * query_c, and its products of entries that do not vanish."""
     scores: dict[int, Row] = {}
+    products: dict[Pair, Row] = {}
     for key, factor in zip(keys, query, strict=True):
         for k, row in key.items():
             for other, number in factor.items():
@@ -100,11 +120,11 @@ def _scores(keys: Sequence[AffineRow], query: Sequence[AffineRow]) -> dict[int, 
                 if k == CONSTANT or other == CONSTANT:
                     _accumulate(scores, max(k, other), term)
                 elif not row_is_zero(term):
-                    raise InvalidAttention("scores that are quadratic in the input are not supported")
-    return scores
+                    _accumulate(products, (min(k, other), max(k, other)), term)
+    return scores, {pair: row for pair, row in sorted(products.items()) if not row_is_zero(row)}
 
 
-def _accumulate(rows: dict[int, Row], k: int, row: Row) -> None:
+def _accumulate(rows: dict[Key, Row], k: Key, row: Row) -> None:
     rows[k] = add_rows(rows.get(k, ZERO), row)
 
 
