@@ -103,12 +103,12 @@ def test_the_bracket_is_as_narrow_as_asked(tmp_path: Path) -> None:
 
 
 def test_a_head_without_error(tmp_path: Path) -> None:
-    found = audited(tmp_path, "<= 1e-30", target="-tanh(10*x)")
+    found = audited(tmp_path, "<= 1e-11", target="-tanh(10*x)")
     assert (found.verdict, found.error_lower, found.point) == ("proved", "0", None)
     assert audited(tmp_path, ">= 1e-6", target="-tanh(10*x)").verdict == "refuted"
 
 
-@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(
     value=st.fractions(min_value=-2, max_value=2, max_denominator=64),
     target=st.fractions(min_value=-2, max_value=2, max_denominator=64),
@@ -274,7 +274,8 @@ def test_a_head_of_another_shape(tmp_path: Path) -> None:
         ("weights = 3", "weights in attention is a string"),
         ('weights = "w.json"\nprefx = "a"', "unknown key 'prefx' in attention"),
         ('weights = "w.json"\nform = "onnx"', "unknown form 'onnx'"),
-        ('weights = "w.json"\nform = "reduced"\nscale = "1"', "scale goes with weights of the form torch only"),
+        ('weights = "w.json"\nform = "reduced"\nscale = "1"', "scale goes with weights of the form torch, not reduced"),
+        ('weights = "w.json"\nembedding = "e"', "embedding goes with weights of the form torch, not reduced"),
         ('weights = "w.json"\nscale = 0.5', "scale in attention is a string"),
         ('weights = "w.json"\nscale = "half"', "not an exact number: 'half'"),
         ('weights = "w.json"\noutputs = []', "outputs is a list of positions"),

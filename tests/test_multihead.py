@@ -95,7 +95,7 @@ def test_what_plays_no_part_is_told() -> None:
         ({"readout": "embed"}, r"'embed\.weight' has shape \(5, 2\), but \(out, in\) = \(any, 5\) is needed"),
         ({"outputs": [5]}, r"there are 5 queries, so no output 5, counted from 0"),
         ({"value": {"input": False, "context": "prompt"}}, r"there are 5 keys, but 3 values"),
-        ({"form": "matrices"}, "readout goes with weights of the form torch only"),
+        ({"form": "matrices"}, "readout goes with weights of the form torch, not matrices"),
     ],
 )
 def test_what_does_not_fit_is_named(change: Mapping[str, Any], said: str) -> None:
@@ -122,6 +122,15 @@ def test_a_missing_tensor_is_named(missing: str, said: str, tmp_path: Path) -> N
     np.savez(tmp_path / "bare.npz", **arrays)
     with pytest.raises(InvalidWeights, match=said):
         loaded(tmp_path / "bare.npz", {}, SAID["bare"]["inputs"])
+
+
+def test_several_heads_are_refused() -> None:
+    case = SAID["bare"]
+    assert (
+        loaded("bare.pt", {"num_heads": 1}, case["inputs"]).attention == loaded("bare.pt", {}, case["inputs"]).attention
+    )
+    with pytest.raises(InvalidClaim, match="modules with several heads are not supported"):
+        loaded("bare.pt", {"num_heads": 3}, case["inputs"])
 
 
 def test_added_biases_of_keys_are_refused(tmp_path: Path) -> None:
