@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
 from fractions import Fraction
@@ -21,6 +23,8 @@ from attncert.certificates.evidence import Counterexample, Integral, Paving
 from attncert.certificates.statement import canonical
 from attncert.demands import UserClaim
 from attncert.verifier import kernel
+
+ROOT = Path(__file__).parent.parent
 
 STEP = {"keys": [[-10], [10]], "biases": [0, 0], "values": [[1], [-1]]}
 """T(x) = -tanh(10 x), exactly."""
@@ -322,6 +326,27 @@ def test_claims_that_are_none(claim: dict[str, str], said: str, tmp_path: Path) 
     with pytest.raises(InvalidClaim, match=said) as caught:
         audit(claim_file(tmp_path, {"target": "x", "domain": "[-1,1]", "tolerance": "1", **claim}))
     assert str(caught.value).startswith(f"{tmp_path}/claim.toml: ")
+
+
+def test_the_claim_files_of_the_documentation(tmp_path: Path) -> None:
+    """Each is read, and those whose weights are at hand are proved."""
+    text = (ROOT / "docs" / "audit.md").read_text()
+    blocks = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    (tmp_path / "step.json").write_text(json.dumps(STEP))
+    for weights in (ROOT / "examples" / "trained").glob("*.pt"):
+        shutil.copy(weights, tmp_path)
+    verdicts = []
+    for k, block in enumerate(blocks):
+        path = tmp_path / f"{k}.toml"
+        path.write_text(
+            block if "target" in block else f'target = "sin(2*pi*x)"\ndomain = "[0,1]"\ntolerance = "0.01"\n{block}'
+        )
+        claim = UserClaim.load(path)
+        assert claim.source is not None
+        if claim.source.weights.exists():
+            verdicts.append(audit(path).verdict)
+    assert verdicts == ["proved"] * 3
 
 
 # --- the answer ------------------------------------------------------------------------------------------------------
