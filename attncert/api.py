@@ -51,7 +51,7 @@ from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import require_proof
 from attncert.verifier.prove import verify as search_evidence
-from attncert.verifier.reduction import reduce_head
+from attncert.verifier.reduction import reduce_head, single_head
 from attncert.verifier.regions import partition_of
 from attncert.verifier.singular import require_integrable
 
@@ -560,7 +560,7 @@ def fit(
         return [mpf_to_fraction(fraction_to_mpf(number, precision)) for number in numbers]
 
     head = with_values(
-        statement.attention,
+        single_head(statement.attention),
         [rounded(each.values) for each in fits],
         {k: [rounded(each.slopes[k]) for each in fits] for k in known},
     )

@@ -21,12 +21,14 @@ from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
+from attncert.verifier.head import SumHead
 from attncert.verifier.integers import ExactClaim
 from attncert.verifier.journal import Journal, Plan, SearchName
 from attncert.verifier.kernel import Rejected
 from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision, silence_for, violation
 from attncert.verifier.paving import PavingSearch, Search
 from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
+from attncert.verifier.sums import SumSearch
 
 TIGHTER = 1.03
 """A bound this much above the largest error seen is tried too, where that is much smaller than the tolerance."""
@@ -147,15 +149,7 @@ def pave(
     trees: list[str] = []
     silence = max(silence_for(column.head, bound) for column in columns) + bits
     for column in columns:
-        paving = PavingSearch(
-            statement.function,
-            column.entries,
-            column.head,
-            statement.domain,
-            bound=float_down(bound),
-            silence=silence,
-            conditions=statement.conditions,
-        )
+        paving = _search(statement, column, float_down(bound), silence)
         name = SearchName(bound, column.number, silence, paving.order)
         told = _telling(progress, sum(search.boxes for search in searches))
         run = partial(paving.run, deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=told, memory=memory)
@@ -165,6 +159,14 @@ def pave(
         if search.status != "proved":
             return None, searches
     return Paving(bound, kernel_precision(statement, columns, bound), silence, tuple(trees)), searches
+
+
+def _search(statement: Statement, column: Column, bound: float, silence: int) -> PavingSearch:
+    """The search for a column, whose head may be a sum."""
+    target, box, given = statement.function, statement.domain, statement.conditions
+    if isinstance(column.head, SumHead):
+        return SumSearch(target, column.entries, column.head, box, bound=bound, silence=silence, conditions=given)
+    return PavingSearch(target, column.entries, column.head, box, bound=bound, silence=silence, conditions=given)
 
 
 def _with_tree(search: Search) -> tuple[Search, str]:
