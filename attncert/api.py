@@ -532,8 +532,9 @@ def fit(
 ) -> Result:
     """Give the head in a certificate the best values for its keys and biases, and certify the error that it then has.
 
-    Values that depend on the input go on doing so, on the same entries of it. The values are those of a linear program, rounded to `precision` bits or to `dtype`; the new claim is the upper end
-    of an enclosure of the error to the relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
+    Values that depend on the input go on doing so, on the same entries of it. The values are those of a linear program,
+    rounded to `precision` bits or to `dtype`; the new claim is the upper end of an enclosure of the error to the
+    relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
     the error over all values with these keys and biases, and the ratio of the two (docs/theory.md, section 16). That
     bound is the verifier's; the kernel checks both ends of the enclosure.
 

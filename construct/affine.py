@@ -150,8 +150,8 @@ class Cells:
 class Fit:
     """Cells with the values of their tokens, constants and slopes (entries, *counts) each, those for the axes `free`.
 
-    `kept` (*counts) tells which cells have a token; `error` is the sampled error, `largest` the largest value of a token
-    on the box.
+    `kept` (*counts) tells which cells have a token; `error` is the sampled error, `largest` the largest value of a
+    token on the box.
     """
 
     cells: Cells
@@ -233,9 +233,7 @@ def sampled_size(target: Target, box: Box, conditions: Sequence[Condition] = ())
     return float(np.max(values, initial=0.0, where=np.isfinite(values)))
 
 
-def _useful_pieces(
-    target: Target, box: Box, tolerance: float, most: int, max_value: Fraction | None
-) -> Pieces | None:
+def _useful_pieces(target: Target, box: Box, tolerance: float, most: int, max_value: Fraction | None) -> Pieces | None:
     """The pieces of the target, if there are few and they are near enough to it."""
     if target.space.query_shape is not None:
         return None
@@ -248,9 +246,7 @@ def _useful_pieces(
     return pieces
 
 
-def _piecewise(
-    target: Target, box: Box, pieces: Pieces, goal: float, precision: int, *, is_last: bool
-) -> Candidate:
+def _piecewise(target: Target, box: Box, pieces: Pieces, goal: float, precision: int, *, is_last: bool) -> Candidate:
     """The head whose scores are kappa times its values."""
     kappa = rounded_up(Fraction(pieces.excess() / goal)) if len(pieces.constants) > 1 else ZERO
     head = _head_of(target, pieces, kappa)
@@ -274,9 +270,7 @@ def _head_of(target: Target, pieces: Pieces, kappa: Fraction) -> Attention:
     return embed_blocks(target.space, [Block(keys, biases, [list(pieces.constants)], slopes)])
 
 
-def _candidate(
-    target: Target, box: Box, fit: Fit, tolerance: Fraction, precision: int, *, is_last: bool
-) -> Candidate:
+def _candidate(target: Target, box: Box, fit: Fit, tolerance: Fraction, precision: int, *, is_last: bool) -> Candidate:
     columns = target.shape[1]
     gate = ZERO
     if columns > 1:
@@ -671,9 +665,7 @@ class _Basis:
         self.q, tail = q[:-n], q[-n:]
         self.ridge = tail.T @ tail
 
-    def least_maximum(
-        self, values: FloatArray, goal: float, spend: Callable[[float], None]
-    ) -> FloatArray | None:
+    def least_maximum(self, values: FloatArray, goal: float, spend: Callable[[float], None]) -> FloatArray | None:
         """Coefficients with |design c - values| <= goal, by reweighting towards the least maximum; None if that fails.
 
         The weighted root mean square of the best c is at most the least maximum, whatever the weights.

@@ -314,7 +314,7 @@ class Fitting:
         return float(real(context, mpf_to_fraction(f)) - head)
 
     def _alternating(self, errors: FloatArray) -> list[int]:
-        """On a line, one more extrema than unknowns of the error, of alternating signs, if there are so many; largest first.
+        """On a line, one more extrema of the error than unknowns, of alternating signs, the largest first; or none.
 
         By de la Vallee-Poussin's theorem they bound the least error where the weights are a Chebyshev system.
         """
