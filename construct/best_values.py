@@ -299,7 +299,7 @@ class Fitting:
         ]
         best = max(scores)
         weights = [context.exp(real(context, score - best)) for score in scores]
-        n, places = self.tokens, [(x[k] - sum(self.box.sides[k]) / 2) for k in self.moving]
+        n, places = self.tokens, [x[k] - sum(self.box.sides[k], Fraction(0)) / 2 for k in self.moving]
         halves = [(hi - lo) / 2 for lo, hi in (self.box.sides[k] for k in self.moving)]
         at_x = [
             values[i]
