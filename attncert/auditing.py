@@ -21,10 +21,10 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-from attncert.api import Certificate, ProgressCallback, Result, bound, decimal, pose, verify
+from attncert.api import GAPS, Certificate, ProgressCallback, Result, bound, decimal, pose, verify
 from attncert.certificates.claim import LpError, SupError, error_claim
 from attncert.certificates.deadline import Deadline
-from attncert.certificates.errors import InputError, InvalidClaim
+from attncert.certificates.errors import InputError, InvalidAttention, InvalidClaim, InvalidWeights
 from attncert.certificates.evidence import Counterexample, Evidence, Integral, Paving
 from attncert.certificates.numbers import format_exact, parse_exact
 from attncert.certificates.statement import Statement
@@ -33,11 +33,8 @@ from attncert.reports import spell
 from attncert.verifier import kernel
 from attncert.weights import load_head
 
-HALF = 0.5
-"""The part of the time that an enclosure may take; the rest is for what comes after, if the claim is still open."""
-
-CLOSE = "1e-7"
-"""The relative gap of the enclosure that is tried, in the sup norm, where the claim lies in a wider one."""
+MOMENT = 0.001
+"""Seconds of a search for which no time is left."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +97,15 @@ def audit(
     decide = partial(verify, asked, jobs=jobs, memory=memory, check=check, progress=progress)
     found: list[Certificate] = []
     decided, boxes = None, 0
-    for result, proofs in _searches(enclose, decide, gap, deadline):
-        boxes += result.boxes
-        found += [proof for proof in proofs if proof is not None]
-        decided = case.decide(found, check)
-        if decided is not None or result.interrupted or deadline.passed():
-            break
+    try:
+        for result, proofs in _searches(enclose, decide, gap, deadline, case.least):
+            boxes += result.boxes
+            found += proofs
+            decided = case.decide(found, check)
+            if decided is not None or result.interrupted or deadline.passed():
+                break
+    except InvalidAttention as error:
+        raise InvalidClaim(f"{path}: {error}") from None
     lower, upper = _lower(found), _upper(found)
     verdict, certificate, said = decided or ("undecided", asked, f"the bracket leaves it open; {result.detail}")
     return Audit(
@@ -128,24 +128,34 @@ def audit(
 
 
 def _searches(
-    enclose: Callable[..., Result], decide: Callable[..., Result], gap: str | Fraction, deadline: Deadline
-) -> Iterator[tuple[Result, tuple[Certificate | None, ...]]]:
-    """Enclosures of the error, ever closer, then the claim itself, and the certificates that prove something.
+    enclose: Callable[..., Result],
+    decide: Callable[..., Result],
+    gap: str | Fraction,
+    deadline: Deadline,
+    least: Fraction | None,
+) -> Iterator[tuple[Result, list[Certificate]]]:
+    """An enclosure of the error, then the claim itself, and the certificates that prove something.
 
-    An enclosure gets half of the time that is left.
+    `least`: the claim is that an error in the sup norm is at least that. To refute it takes an upper end below it, so
+    that closer enclosures come between. Each gets half of the time that is left.
     """
 
-    def share(part: float) -> float | None:
+    def enclosure(gap: str | Fraction) -> tuple[Result, list[Certificate]]:
         left = deadline.left()
-        return None if left is None else max(left * part, 0.001)
+        result = enclose(gap=gap, budget=None if left is None else max(left / 2, MOMENT))
+        return result, [part for part in (result.certificate, result.witness) if part is not None]
 
-    result = enclose(gap=gap, budget=share(HALF))
-    yield result, (result.certificate, result.witness)
-    if result.verdict != "undecided" and result.witness is not None:
-        result = enclose(gap=CLOSE, budget=share(HALF))
-        yield result, (result.certificate, result.witness)
-    result = decide(budget=share(1))
-    yield result, (result.certificate if result.verdict != "undecided" else None,)
+    result, proofs = enclosure(gap)
+    yield result, proofs
+    while least is not None and result.verdict != "undecided" and (lower := _lower(proofs)) is not None:
+        closer = (least - lower.number) / lower.number / 2
+        if closer < GAPS[0]:
+            break
+        result, proofs = enclosure(closer)
+        yield result, proofs
+    left = deadline.left()
+    result = decide(budget=None if left is None else max(left, MOMENT))
+    yield result, [result.certificate] if result.certificate is not None and result.verdict != "undecided" else []
 
 
 @dataclass(frozen=True)
@@ -199,6 +209,11 @@ class _Case:
         claim = self.statement.claim
         assert isinstance(claim, SupError | LpError)
         return replace(self.statement, claim=replace(claim, tolerance=tolerance))
+
+    @property
+    def least(self) -> Fraction | None:
+        """The number in a claim that the error in the sup norm is at least that."""
+        return self.claim.number if not self.claim.below and isinstance(self.statement.claim, SupError) else None
 
     @property
     def words(self) -> str:
@@ -270,8 +285,10 @@ def _read(path: str | Path) -> _Case:
         space, target, conditions = pose(
             claim.target, claim.domain, claim.members, about, kind, claim.shape, claim.conditions
         )
+        head = load_head(claim.source, space)
+        statement = Statement(target, claim.domain, head.attention, about, conditions)
+    except InvalidWeights:
+        raise
     except InputError as error:
         raise InvalidClaim(f"{path}: {error}") from None
-    head = load_head(claim.source, space)
-    statement = Statement(target, claim.domain, head.attention, about, conditions)
     return _Case(claim, statement, claim.source.weights.name, head.unused)

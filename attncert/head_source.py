@@ -15,7 +15,7 @@ Form = Literal["reduced", "matrices", "torch"]
 
 FORMS = ("reduced", "matrices", "torch")
 _TOKENS = {"input": bool, "embedding": str, "context": str, "position": str}
-_TORCH_ONLY = ("scale", "readout", "outputs", "query", "key", "value", *_TOKENS)
+_TORCH_ONLY = ("num_heads", "scale", "readout", "outputs", "query", "key", "value", *_TOKENS)
 _KNOWN = {"kind", "weights", "form", "prefix", "dtype", *_TORCH_ONLY}
 
 
@@ -35,7 +35,10 @@ class TokenSource:
 
 @dataclass(frozen=True)
 class HeadSource:
-    """Where the head of a claim file comes from. `kind` None means self-attention."""
+    """Where the head of a claim file comes from. `kind` None means self-attention, `form` None what the names show.
+
+    `torch_only` names the keys of the file that only modules of PyTorch know.
+    """
 
     weights: Path
     kind: str | None = None
@@ -48,6 +51,7 @@ class HeadSource:
     query: TokenSource = TokenSource()
     key: TokenSource = TokenSource()
     value: TokenSource = TokenSource()
+    torch_only: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, table: Mapping[str, Any], folder: Path) -> Self:
@@ -60,8 +64,8 @@ class HeadSource:
             raise InvalidClaim("the key 'weights' is missing in attention: the file with the weights of the head")
         if table.get("form", "torch") not in FORMS:
             raise InvalidClaim(f"unknown form {table['form']!r}; this version knows: {', '.join(FORMS)}")
-        if table.get("form", "torch") != "torch" and (alien := [name for name in _TORCH_ONLY if name in table]):
-            raise InvalidClaim(f"{alien[0]} goes with weights of the form torch only")
+        if table.get("num_heads", 1) != 1:
+            raise InvalidClaim("num_heads is 1: modules with several heads are not supported")
         outputs = table.get("outputs")
         if outputs is not None and not (
             isinstance(outputs, list) and outputs and all(type(k) is int and k >= 0 for k in outputs)
@@ -85,7 +89,13 @@ class HeadSource:
             query=query,
             key=key,
             value=value,
+            torch_only=tuple(name for name in _TORCH_ONLY if name in table),
         )
+
+    def require_form(self, form: str) -> None:
+        """Raise InvalidClaim when weights of another form than `torch` are described as if they were of it."""
+        if form != "torch" and self.torch_only:
+            raise InvalidClaim(f"{self.torch_only[0]} goes with weights of the form torch, not {form}")
 
 
 def _require(table: Mapping[str, Any], name: str, kind: type[Any], what: str) -> None:

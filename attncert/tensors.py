@@ -283,7 +283,7 @@ def _open_safetensors(path: Path, size: int) -> dict[str, Tensor]:
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
         if not 2 <= length <= min(size - 8, MAX_TEXT):
             raise InvalidWeights(f"not a safetensors file: its header is said to have {length:,} bytes")
-        header = _load_json(stream.read(length), integers=int)
+        header = _load_json(stream.read(length))
     if not isinstance(header, dict):
         raise InvalidWeights("not a safetensors file: its header is no object")
     header.pop("__metadata__", None)
@@ -356,9 +356,9 @@ def _json_shape(entries: Any) -> Shape:
 
 def _json_reader(flat: list[Any], dtype: str | None) -> Callable[[], list[Fraction]]:
     def read() -> list[Fraction]:
-        if not all(isinstance(text, str) for text in flat):
+        if not all(isinstance(entry, str) or type(entry) is int for entry in flat):
             raise InvalidWeights("its entries are numbers, or exact numbers in strings")
-        exact = [parse_exact(text) for text in flat]
+        exact = [parse_exact(entry) if isinstance(entry, str) else Fraction(entry) for entry in flat]
         return exact if dtype is None else [_nearest(x, dtype) for x in exact]
 
     return read
@@ -385,8 +385,8 @@ def _nearest(x: Fraction, dtype: str) -> Fraction:
     return nearest[0]
 
 
-def _load_json(text: bytes, integers: Callable[[str], Any] = str) -> Any:
-    """JSON whose numbers stay the strings that spell them; names do not stand twice, NaN and Infinity are refused."""
+def _load_json(text: bytes) -> Any:
+    """JSON whose fractions stay the strings that spell them. Names that stand twice, NaN and Infinity are refused."""
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         require_contents([name for name, _ in items])
@@ -395,4 +395,4 @@ def _load_json(text: bytes, integers: Callable[[str], Any] = str) -> Any:
     def constant(name: str) -> Any:
         raise InvalidWeights(f"{name} is not a finite number")
 
-    return json.loads(text, parse_float=str, parse_int=integers, parse_constant=constant, object_pairs_hook=pairs)
+    return json.loads(text, parse_float=str, parse_constant=constant, object_pairs_hook=pairs)

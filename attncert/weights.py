@@ -38,14 +38,18 @@ class LoadedHead:
 def load_head(source: HeadSource, space: InputSpace) -> LoadedHead:
     """Read the head that a claim file names, for an input of the shapes of `space`; nothing is rounded.
 
-    Raises InvalidWeights with the file and what is missing, does not fit, or cannot be read exactly.
+    Raises InvalidWeights with the file and what is missing, does not fit, or cannot be read exactly; InvalidClaim for
+    what the claim file says and does not go with the weights.
     """
     file = read_tensors(source.weights, source.dtype)
     if file.attention is not None:
+        source.require_form("certificate")
         with prefixed(f"{file.path}: "):
             return LoadedHead(_fitting(attention_from_json(file.attention), space), ())
     reader = TensorReader(file).at(source.prefix)
-    match source.form or _form(reader):
+    form = source.form or _form(reader)
+    source.require_form(form)
+    match form:
         case "reduced":
             head = _reduced(reader, space)
         case "matrices":

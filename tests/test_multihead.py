@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_what_plays_no_part_is_told() -> None:
         ({"readout": "embed"}, r"'embed\.weight' has shape \(5, 2\), but \(out, in\) = \(any, 5\) is needed"),
         ({"outputs": [5]}, r"there are 5 queries, so no output 5, counted from 0"),
         ({"value": {"input": False, "context": "prompt"}}, r"there are 5 keys, but 3 values"),
-        ({"form": "matrices"}, "readout goes with weights of the form torch only"),
+        ({"form": "matrices"}, "readout goes with weights of the form torch, not matrices"),
     ],
 )
 def test_what_does_not_fit_is_named(change: Mapping[str, Any], said: str) -> None:
@@ -123,6 +124,15 @@ def test_a_missing_tensor_is_named(missing: str, said: str, tmp_path: Path) -> N
         loaded(tmp_path / "bare.npz", {}, SAID["bare"]["inputs"])
 
 
+def test_several_heads_are_refused() -> None:
+    case = SAID["bare"]
+    assert (
+        loaded("bare.pt", {"num_heads": 1}, case["inputs"]).attention == loaded("bare.pt", {}, case["inputs"]).attention
+    )
+    with pytest.raises(InvalidClaim, match="modules with several heads are not supported"):
+        loaded("bare.pt", {"num_heads": 3}, case["inputs"])
+
+
 def test_added_biases_of_keys_are_refused(tmp_path: Path) -> None:
     names = {"in_proj_weight": (3, 1), "out_proj.weight": (1, 1), "bias_k": (1, 1, 1), "bias_v": (1, 1, 1)}
     np.savez(tmp_path / "added.npz", **{name: np.ones(shape) for name, shape in names.items()})
@@ -131,13 +141,14 @@ def test_added_biases_of_keys_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_live_modules_agree(seed: int, tmp_path: Path) -> None:
+def test_live_modules_agree(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where PyTorch is installed: fresh weights, and its own forward pass."""
     torch = pytest.importorskip("torch")
     spec = importlib.util.spec_from_file_location("make", MODULES / "make.py")
     assert spec is not None
     assert spec.loader is not None
     make = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "make", make)
     spec.loader.exec_module(make)
     seen = set()
     for name, case in make.cases(seed):
