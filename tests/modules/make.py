@@ -67,6 +67,12 @@ def cases(seed: int) -> Iterator[tuple[str, Case]]:
         answer = readout(_attend(attn, tokens, tokens, tokens).T).T
     yield "prompted", Case(state, {**every, "readout": "readout"}, [X], answer[:, 3:])
     yield "every-output", Case(state, {**every, "readout": "readout", "outputs": [0, 4, 2]}, [X], answer[:, [0, 4, 2]])
+    inputs_only = {**every, "position": "shift", "readout": "readout"}
+    shift = torch.randn(2, 5)
+    tokens = torch.cat([prompt, embed(X.T) + shift])
+    with torch.no_grad():
+        answer = readout(_attend(attn, tokens, tokens, tokens).T).T
+    yield "positions-of-inputs", Case({**state, "shift": shift}, inputs_only, [X], answer[:, 3:])
 
     fixed, free = {"input": False, "context": "prompt"}, {"embedding": "embed"}
     e = embed(X.T)
