@@ -51,7 +51,7 @@ from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import require_proof
 from attncert.verifier.prove import verify as search_evidence
-from attncert.verifier.reduction import reduce_head
+from attncert.verifier.reduction import reduce_head, single_head
 from attncert.verifier.regions import partition_of
 from attncert.verifier.singular import require_integrable
 
@@ -552,7 +552,7 @@ def fit(
     fitting = Fitting(statement.function, statement.domain, scores, tokens, statement.conditions, deadline)
     fits = [fitting.best(row, values) for row, values in enumerate(columns[0].values)]
     head = with_values(
-        statement.attention,
+        single_head(statement.attention),
         [[mpf_to_fraction(fraction_to_mpf(value, precision)) for value in each.values] for each in fits],
     )
     notes = {**certificate.notes, "values": "fitted", "sampled_error": f"{max(each.error for each in fits):.6g}"}

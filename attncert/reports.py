@@ -259,8 +259,13 @@ def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
 
 def certificate_text(certificate: Certificate, file: str) -> str:
     """What a certificate says, for people; of the notes only those that constructors write."""
+    from attncert.certificates.attention import SumAttention
+
     statement, notes = certificate.statement, certificate.notes
     head = statement.attention
+    kind = f"{head.kind}-attention"
+    if isinstance(head, SumAttention):
+        kind = f"{len(head.heads)} heads of {head.heads[0].kind}-attention"
     shapes = [f"{rows} x {columns}" for rows, columns in (*head.input_shapes, head.output_shape)]
     made = (
         f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision", "dtype") if name in notes
@@ -270,7 +275,7 @@ def certificate_text(certificate: Certificate, file: str) -> str:
         ("domain", " where ".join([str(statement.domain), *(condition.source for condition in statement.conditions)])),
         (
             "head",
-            f"{head.kind}-attention, {head.tokens:,} tokens, input {' and '.join(shapes[:-1])}, output {shapes[-1]}",
+            f"{kind}, {head.tokens:,} tokens, input {' and '.join(shapes[:-1])}, output {shapes[-1]}",
         ),
         ("made by", ", ".join(made) or None),
         ("claim", claim_text(statement.claim)),

@@ -9,7 +9,14 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from attncert.certificates.attention import Attention, CrossAttention, SelfAttention, Terms, attention_from_json
+from attncert.certificates.attention import (
+    AnyAttention,
+    Attention,
+    CrossAttention,
+    SelfAttention,
+    Terms,
+    attention_from_json,
+)
 from attncert.certificates.errors import InvalidWeights
 from attncert.certificates.matrix import DenseMatrix, Row, row_is_zero
 from attncert.certificates.target import InputSpace
@@ -24,7 +31,7 @@ from attncert.tensors import prefixed, read_tensors
 class LoadedHead:
     """A head, exactly as its file has it, and the tensors of the file that play no part in it."""
 
-    attention: Attention
+    attention: AnyAttention
     unused: tuple[str, ...]
 
 
@@ -66,7 +73,7 @@ def _form(reader: TensorReader) -> Form:
     )
 
 
-def _fitting(head: Attention, space: InputSpace) -> Attention:
+def _fitting(head: AnyAttention, space: InputSpace) -> AnyAttention:
     """The head, if it takes inputs of those shapes."""
     if head.input_shapes != space.shapes:
         has, needs = (" and ".join(f"{d} x {n}" for d, n in shapes) for shapes in (head.input_shapes, space.shapes))

@@ -22,8 +22,9 @@ from heads import attention_of, grid_statement, json_of, kernel_says, matrix_of,
 from partitions import cells_of_a_grid, sites
 from test_kernel_taylor import searched
 
-from attncert.certificates.attention import CrossAttention
+from attncert.certificates.attention import CrossAttention, SelfAttention, SumAttention
 from attncert.certificates.claim import LpError, Partition, Region, SupError
+from attncert.certificates.condition import parse_condition
 from attncert.certificates.domain import parse_box
 from attncert.certificates.evidence import Paving
 from attncert.certificates.statement import Statement
@@ -190,6 +191,39 @@ def quadratic_fixed() -> Json:
     return with_evidence(statement_in_full("x0/2", "[-1,1]x[1/3,1/3]", "1.4", (2, 1), **head))
 
 
+def sum_line() -> Json:
+    """A quadratic head and a sharp one, by ranges and by expansions."""
+    bent = attention_of((1, 1), [[0, 4, 1]], [0, -1, 0], [[0, 1, "1/3"]], products={(0, 0): [3, -1, 0]})
+    sharp = attention_of((1, 1), [[0, 900]], [0, -300], [[0, "1/2"]])
+    return with_evidence(sum_statement("x**2 + where(x < 1/3, 0, 1/2)", "[0,1]", "0.9", bent, sharp))
+
+
+def sum_columns() -> Json:
+    """Two rows and two columns of three heads on a disc; values that depend on the input."""
+    keys, factors, slopes = [[0, 3, -3], [1, 0, 2]], [1, -1, 1], [[[1, 0, 0], [0, 0, 1]], [[0, 1, 0], [0, 0, 0]]]
+    given = {"biases": [5, -5, 0], "columns": (0, 1), "factors": factors, "slopes": slopes}
+    heads = [
+        attention_of((2, 1), keys, values=[[k, 0, 1], [0, "1/3", -k]], products={(0, 1): [k, 0, 1]}, **given)
+        for k in (0, 1, 2)
+    ]
+    return with_evidence(sum_statement("[[x0, x1], [x0*x1, 0]]", "[-1,1]^2", "9", *heads, where="x0**2 + x1**2 <= 1"))
+
+
+def refuted_sum() -> Json:
+    return with_evidence(
+        sum_statement("2*sigmoid(3*x) + x", "[0,1]", "0.1", *[attention_of((1, 1), [[0, 3]], [0, 0], [[0, 1]])] * 2)
+    )
+
+
+def sum_statement(
+    target: str, domain: str, tolerance: str, *heads: SelfAttention, where: str | None = None
+) -> Statement:
+    space = InputSpace(heads[0].input_shape)
+    conditions = () if where is None else (parse_condition(where, space),)
+    claim = SupError(Fraction(tolerance))
+    return Statement(parse_target(target, space), parse_box(domain), SumAttention(heads), claim, conditions)
+
+
 def refuted_quadratic() -> Json:
     """A token wins in a needle, where its value is more than the tolerance away."""
     c, beta = Fraction(1, 3), 10**6
@@ -304,6 +338,9 @@ GOOD: dict[str, Callable[[], Json]] = {
     "quadratic-cross": quadratic_cross,
     "quadratic-norm": quadratic_norm,
     "quadratic-fixed": quadratic_fixed,
+    "sum-line": sum_line,
+    "sum-columns": sum_columns,
+    "refuted-sum": refuted_sum,
     "refuted-quadratic": refuted_quadratic,
     "refuted-line": refuted_line,
     "refuted-vector": refuted_vector,
@@ -362,7 +399,8 @@ SIDE = ("statement", "domain", "box", 0)
 def rejected() -> Cases:
     good = line()
     two = columns()
-    flat, cut, bent = vector(), disc(), quadratic_line()
+    flat, cut, bent, added = vector(), disc(), quadratic_line(), sum_line()
+    added_heads, two_inputs = added["statement"]["attention"]["heads"], plane()["statement"]["attention"]
     wrong = refuted_line()
     tree = good["evidence"]["trees"][0]
     rows = good["statement"]["attention"]["R"]["rows"]
@@ -449,6 +487,19 @@ def rejected() -> Cases:
         "output-doubled": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, "2"]])), "shape"),
         "output-outside": (altered(good, ((*HEAD, "W_O", "entries"), [[8, 0, one]])), "shape"),
         "quadratic-changed": (altered(bent, ((*HEAD, "linear", 1, "Q", "rows", 0, 0), "60")), "leaf"),
+        "sum-of-one-head-less": (altered(added, ((*HEAD, "heads"), added_heads[1:])), "leaf"),
+        "sum-of-one-head-more": (altered(added, ((*HEAD, "heads"), [*added_heads, added_heads[0]])), "leaf"),
+        "sum-of-other-values": (altered(added, ((*HEAD, "heads", 1, "R", "rows", -1, 1), "2")), "leaf"),
+        "sum-of-a-sum": (altered(added, ((*HEAD, "heads"), [added["statement"]["attention"]])), "unsupported"),
+        "sum-of-two-inputs": (altered(added, ((*HEAD, "heads", 1), two_inputs)), "shape"),
+        "sum-in-another-norm": (altered(added, ((*CLAIM, "norm"), "2")), "unsupported"),
+        "sum-by-regions": (altered(added, (("evidence",), {"kind": "enlarged"})), "unsupported"),
+        "sum-by-both": (altered(added, (("evidence",), {"kind": "both"})), "unsupported"),
+        "sum-by-models-of-the-target": (altered(added, (("evidence", "trees"), [";"])), "tree"),
+        "sum-by-one-box": (altered(added, (("evidence", "trees"), ["."])), "leaf"),
+        "sum-by-one-expansion": (altered(added, (("evidence", "trees"), ["D"])), "leaf"),
+        "sum-with-a-better-bound": (altered(added, (("evidence", "bound"), "0.4")), "leaf"),
+        "sum-at-another-point": (altered(refuted_sum(), (("evidence", "point"), ["1/20"])), "point"),
         "quadratic-tree": (altered(bent, (("evidence", "trees"), ["A"])), "leaf"),
         "quadratic-bound": (altered(bent, (("evidence", "bound"), "0.05")), "leaf"),
         "quadratic-regions": (altered(partition_line(), ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
@@ -652,6 +703,14 @@ def malformed() -> Cases:
         return put(((*CLAIM, "tolerance"), spelling))
 
     cases: dict[str, tuple[bytes, str]] = {
+        "sum-of-nothing": (put((HEAD, {"kind": "sum", "heads": []})), "malformed"),
+        "sum-of-no-list": (put((HEAD, {"kind": "sum", "heads": {}})), "malformed"),
+        "sum-of-a-number": (put((HEAD, {"kind": "sum", "heads": [1]})), "malformed"),
+        "sum-without-heads": (put((HEAD, {"kind": "sum"})), "malformed"),
+        "sum-with-a-bias": (
+            put((HEAD, {"kind": "sum", "heads": [good["statement"]["attention"]], "b": "0"})),
+            "malformed",
+        ),
         "empty": (b"", "malformed"),
         "blank": (b"\n", "malformed"),
         "cut-in-half": (text[: len(text) // 2], "malformed"),

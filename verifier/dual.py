@@ -72,6 +72,7 @@ def least_error(statement: Statement, row: int, places: Sequence[Place], deadlin
 
 def _bound(claim: ExactClaim, row: int, places: Sequence[Place], P: int) -> Fraction | None:
     """The bound at P bits; None where they are too few."""
+    assert isinstance(claim.head, kernel.Head)  # `columns_of` refuses sums of heads
     weights = [_weights(claim.head, x, j, P) for x, j in places]
     low, high = (np.array([[w[end] for w in column] for column in weights], dtype=object).T for end in (0, 1))
     values = [_value(claim, row, x, j, P) for x, j in places]

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from attncert.certificates.claim import Claim, Indicator, LpError, Partition, SupError
 from attncert.certificates.deadline import NEVER, Deadline
@@ -23,6 +26,9 @@ __all__ = ["PROOFS", "Outcome", "require_proof", "verify"]
 
 PROOFS = ("paving", "regions", "both")
 """How a claim about the sup norm can be proved. Each other claim has one kind of proof."""
+
+MORE = 2_000
+"""Boxes in which integers may decide what float64 could not."""
 
 
 def require_proof(proof: str, claim: Claim) -> None:
@@ -58,7 +64,7 @@ def verify(
     require_searchable(statement.domain, claim.measure if isinstance(claim, Indicator) else claim.tolerance)
     match claim:
         case SupError():
-            columns = columns_of(statement)
+            columns = columns_of(statement, sums=proof == "paving")
             if proof != "paving":
                 reduce_head(statement.attention)
             if proof == "regions":
@@ -79,6 +85,8 @@ def verify(
                     memory=memory,
                     journal=journal,
                 )
+                if paving.coarse:
+                    paving = _with_more_digits(statement, columns, claim, paving, deadline, max_boxes, progress)
             if proof == "paving" or paving.interrupted:
                 return paving
             return together(paving, _by_regions(statement, columns, claim, deadline, max_boxes, progress))
@@ -90,6 +98,31 @@ def verify(
             return indicator.verify(
                 statement, claim, deadline=deadline, max_boxes=max_boxes, progress=progress, memory=memory
             )
+
+
+def _with_more_digits(
+    statement: Statement,
+    columns: list[Column],
+    claim: SupError,
+    before: Outcome,
+    deadline: Deadline,
+    max_boxes: int | None,
+    progress: Callable[[Progress], None] | None,
+) -> Outcome:
+    """What integers of any length say where float64 ended without an answer; if no more, that answer."""
+    steepest = max(float(np.max(np.abs(column.head.keys))) for column in columns)
+    outcome = prove_exact.verify(
+        statement,
+        columns,
+        claim.tolerance,
+        deadline=deadline,
+        max_boxes=min(MORE, max_boxes or MORE),
+        progress=progress,
+        extra_bits=math.ceil(math.log2(1 + steepest)),  # boxes become narrow where scores are steep
+    )
+    if outcome.verdict == "undecided":
+        return replace(before, interrupted=outcome.interrupted)
+    return replace(outcome, boxes=before.boxes + outcome.boxes, seconds=before.seconds + outcome.seconds)
 
 
 def _by_regions(

@@ -26,8 +26,9 @@ def verify(
     deadline: Deadline = NEVER,
     max_boxes: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    extra_bits: int = 0,
 ) -> Outcome:
-    """Decide |f - T| <= tolerance; see prove.verify."""
+    """Decide |f - T| <= tolerance; see prove.verify. `extra_bits` are added to those that the tolerance needs."""
     started = time.monotonic()
     worst, boxes, interrupted, why = Worst(Fraction(0), (), (0, 0)), 0, False, "stopped before the search began"
 
@@ -48,12 +49,12 @@ def verify(
         claim = ExactClaim(statement, columns)
     except kernel.Rejected as rejection:
         return outcome("undecided", None, math.inf, f"too large for the checker: {rejection}")
-    bits = claim.precision(tolerance)
+    bits = claim.precision(tolerance) + extra_bits
     worst = claim.largest(bits, deadline)
     for bound in bounds_to_try(tolerance, float_up(worst.error)):
         if worst.error > tolerance:
             break
-        found = claim.search(bound, deadline=deadline, max_boxes=max_boxes, progress=progress)
+        found = claim.search(bound, deadline=deadline, max_boxes=max_boxes, progress=progress, extra_bits=extra_bits)
         boxes += found.boxes
         interrupted = found.interrupted
         if found.worst.error > worst.error:

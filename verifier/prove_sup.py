@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -21,10 +21,14 @@ from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
+from attncert.verifier.head import SumHead
+from attncert.verifier.integers import ExactClaim
 from attncert.verifier.journal import Journal, Plan, SearchName
+from attncert.verifier.kernel import Rejected
 from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision, silence_for, violation
 from attncert.verifier.paving import PavingSearch, Search
 from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
+from attncert.verifier.sums import SumSearch
 
 TIGHTER = 1.03
 """A bound this much above the largest error seen is tried before the tolerance, where that is much smaller."""
@@ -72,7 +76,7 @@ def verify(
         journal.plan = Plan(tuple(bounds), worst.error, worst.point, worst.column, worst.row)
     for bound in bounds:
         last = bound == bounds[-1]
-        cap = max_boxes if last else min(max_boxes or 1 << 60, 200_000 + 20 * columns[0].head.tokens)
+        cap = max_boxes if last else min(max_boxes or 1 << 60, most_boxes(bound, tolerance, columns))
         told = _telling(progress, boxes, worst.error)
         paving, searches = pave(statement, columns, bound, deadline, cap, jobs, told, memory=memory, journal=journal)
         boxes += sum(search.boxes for search in searches)
@@ -90,7 +94,8 @@ def verify(
     lower = proved_lower(statement, columns, worst)
     upper = max(search.upper for search in searches) if len(searches) == len(columns) else math.inf
     undecided = _outcome("undecided", None, lower, upper, columns, boxes, started, _why(searches[-1]))
-    return replace(undecided, interrupted=searches[-1].interrupted, resumable=searches[-1].resumable)
+    coarse = searches[-1].status in ("stuck", "violated")
+    return replace(undecided, interrupted=searches[-1].interrupted, resumable=searches[-1].resumable, coarse=coarse)
 
 
 def _tolerance(statement: Statement) -> Fraction:
@@ -105,6 +110,13 @@ def bounds_to_try(tolerance: Fraction, estimate: float) -> list[Fraction]:
         return [tolerance]
     digits = Fraction(10) ** (math.floor(math.log10(tight)) - 2)
     return [math.ceil(Fraction(tight) / digits) * digits, tolerance]
+
+
+def most_boxes(bound: Fraction, tolerance: Fraction, columns: Sequence[Column]) -> int:
+    """Boxes to spend on a bound below the tolerance; few where it is so far below that the samples may have missed
+    the error.
+    """
+    return 2_000 if bound * 10**6 < tolerance else 200_000 + 20 * columns[0].head.tokens
 
 
 def pave(
@@ -125,15 +137,7 @@ def pave(
     trees: list[str] = []
     silence = max(silence_for(column.head, bound) for column in columns) + bits
     for column in columns:
-        paving = PavingSearch(
-            statement.function,
-            column.entries,
-            column.head,
-            statement.domain,
-            bound=float_down(bound),
-            silence=silence,
-            conditions=statement.conditions,
-        )
+        paving = _search(statement, column, float_down(bound), silence)
         name = SearchName(bound, column.number, silence, paving.order)
         told = _telling(progress, sum(search.boxes for search in searches))
         run = partial(paving.run, deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=told, memory=memory)
@@ -143,6 +147,14 @@ def pave(
         if search.status != "proved":
             return None, searches
     return Paving(bound, kernel_precision(statement, columns, bound), silence, tuple(trees)), searches
+
+
+def _search(statement: Statement, column: Column, bound: float, silence: int) -> PavingSearch:
+    """The search for a column, whose head may be a sum."""
+    target, box, given = statement.function, statement.domain, statement.conditions
+    if isinstance(column.head, SumHead):
+        return SumSearch(target, column.entries, column.head, box, bound=bound, silence=silence, conditions=given)
+    return PavingSearch(target, column.entries, column.head, box, bound=bound, silence=silence, conditions=given)
 
 
 def _with_tree(search: Search) -> tuple[Search, str]:
@@ -210,13 +222,29 @@ def _refute(statement: Statement, columns: list[Column], worst: Worst, boxes: in
     """The refutation at the worst point, if the violation is proved there; the error elsewhere may be larger."""
     lower = proved_lower(statement, columns, worst)
     tolerance = _tolerance(statement)
-    if not lower > float_up(tolerance):
-        return None
     point = exact_point(worst.point, statement.domain)
     precision = kernel_precision(statement, columns, tolerance) + 64
+    if not lower > float_up(tolerance):
+        proved = _with_digits(statement, columns, worst, point, precision)
+        if proved is None:
+            return None
+        lower = proved
     evidence = Counterexample(point, (worst.row, worst.column), precision)
     detail = violation(statement, lower, point)
     return _outcome("refuted", evidence, lower, math.inf, columns, boxes, started, detail)
+
+
+def _with_digits(
+    statement: Statement, columns: list[Column], worst: Worst, point: tuple[Fraction, ...], precision: int
+) -> float | None:
+    """A lower bound on the error at the worst point by integers, where it exceeds the tolerance by less than float64
+    can prove; None if they do not prove it either.
+    """
+    try:
+        error = ExactClaim(statement, columns).error(point, (worst.row, worst.column), precision)
+    except Rejected:
+        return None
+    return float_down(error) if error > _tolerance(statement) else None
 
 
 def _outcome(

@@ -1,0 +1,444 @@
+"""Breaks the kernel in one place at a time, and counts how often the checks notice.
+
+python -m benchmarks.mutate_kernel                       every mutant, against the case files and the oracle
+python -m benchmarks.mutate_kernel --pytest              those that survive, against the kernel's tests too
+python -m benchmarks.mutate_kernel --every 10            one mutant in ten
+python -m benchmarks.mutate_kernel --lines 120-180       those of some lines
+python -m benchmarks.mutate_kernel --survivors FILE      the survivors, a line each, as JSON
+
+A mutant is one change to the syntax tree of verifier/kernel.py: a comparison moved to its boundary or turned round, a
+rounding direction, + and -, min and max, any and all, `and` and `or`, a constant one more or less, a `require` or a
+`raise` left out. It is compiled in memory and runs in a forked process with limits on time and memory; one that
+exceeds them counts as noticed. Left out are the defaults of the limits, the texts of messages, and annotations.
+
+The checks, in this order: tests/accept, tests/reject, tests/malformed and the small certificates of the gallery, the
+fastest first, each of which must get the very finding or reason of the kernel itself; `main` on some of them; the
+enclosures of targets at points, against Arb (python-flint); with --pytest tests/test_kernel*.py, with the mutant in the
+place of the kernel. Exit code: 0 if at least 95 % are noticed, else 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import copy
+import io
+import json
+import os
+import random
+import resource
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+KERNEL = ROOT / "verifier" / "kernel.py"
+MESSAGES = {"printable", "about"}
+"""Functions that only word messages."""
+
+SLOWEST = 0.6
+"""Seconds that a case may take the kernel to be among the checks."""
+
+ENOUGH = 0.95
+"""The part of the mutants that has to be noticed."""
+
+MEMORY = 3 << 30
+
+ORDER = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
+OPPOSITE = {
+    ast.Lt: ast.GtE,
+    ast.LtE: ast.Gt,
+    ast.Gt: ast.LtE,
+    ast.GtE: ast.Lt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+ARITHMETIC = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.LShift: ast.RShift, ast.RShift: ast.LShift}
+NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "abs": "int", "add": "sub", "sub": "add"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A change: its number, where it is, and what it does."""
+
+    number: int
+    line: int
+    column: int
+    what: str
+
+
+Change = tuple[str, Callable[[ast.AST], ast.AST]]
+
+
+def ceiling(node: ast.BinOp) -> ast.AST:
+    """-(-a op b) for a op b."""
+    return ast.UnaryOp(ast.USub(), ast.BinOp(ast.UnaryOp(ast.USub(), node.left), node.op, node.right))
+
+
+def changes(node: ast.AST) -> Iterator[Change]:
+    """The changes to a node; each makes a new one."""
+
+    def having(**fields: Any) -> Callable[[ast.AST], ast.AST]:
+        def change(old: ast.AST) -> ast.AST:
+            new = copy.copy(old)
+            for name, value in fields.items():
+                setattr(new, name, value)
+            return new
+
+        return change
+
+    match node:
+        case ast.Compare(ops=ops):
+            for n, op in enumerate(ops):
+                for table in (ORDER, OPPOSITE):
+                    if type(op) in table:
+                        other = table[type(op)]
+                        yield f"{type(op).__name__} -> {other.__name__}", having(ops=[*ops[:n], other(), *ops[n + 1 :]])
+        case ast.BinOp(op=ast.FloorDiv() | ast.RShift() as op):
+            yield f"{type(op).__name__} rounds up", lambda old: ceiling(old)  # type: ignore[arg-type]
+            if isinstance(op, ast.RShift):
+                yield "RShift -> LShift", having(op=ast.LShift())
+        case ast.BinOp(op=op) | ast.AugAssign(op=op) if type(op) in ARITHMETIC:
+            other = ARITHMETIC[type(op)]
+            yield f"{type(op).__name__} -> {other.__name__}", having(op=other())
+        case ast.BoolOp(op=op):
+            other = ast.Or if isinstance(op, ast.And) else ast.And
+            yield f"{type(op).__name__} -> {other.__name__}", having(op=other())
+        case ast.UnaryOp(op=ast.USub() | ast.Not() as op, operand=operand):
+            yield f"{type(op).__name__} left out", lambda _: operand
+        case ast.Constant(value=bool() as value):
+            yield f"{value} -> {not value}", having(value=not value)
+        case ast.Constant(value=int() as value):
+            yield f"{value} -> {value + 1}", having(value=value + 1)
+            yield f"{value} -> {value - 1}", having(value=value - 1)
+        case ast.Name(id=name, ctx=ast.Load()) if name in NAMES:
+            yield f"{name} -> {NAMES[name]}", having(id=NAMES[name])
+        case ast.Expr(value=ast.Call(func=ast.Name(id="require"))):
+            yield "require left out", lambda _: ast.Pass()
+        case ast.Raise():
+            yield "raise left out", lambda _: ast.Pass()
+
+
+def mutable(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes that mutants may change, in the order of the source."""
+
+    def visit(node: ast.AST) -> Iterator[ast.AST]:
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.ClassDef) and node.name == "Limits"):
+            return
+        if isinstance(node, ast.FunctionDef) and node.name in MESSAGES:
+            return
+        yield node
+        for name, value in ast.iter_fields(node):
+            if name in ("annotation", "returns", "decorator_list", "bases"):
+                continue
+            for child in value if isinstance(value, list) else [value]:
+                if isinstance(child, ast.AST):
+                    yield from visit(child)
+
+    for statement in tree.body:
+        guard = isinstance(statement, ast.If) and "__name__" in ast.unparse(statement.test)
+        named = isinstance(statement, ast.Assign) and "Any" in ast.unparse(statement.value)  # an alias of a type
+        if not guard and not named:
+            yield from visit(statement)
+
+
+def mutants(source: str) -> list[Mutant]:
+    """All mutants of a source, numbered."""
+    found = []
+    for node in mutable(ast.parse(source)):
+        for what, _ in changes(node):
+            found.append(Mutant(len(found), getattr(node, "lineno", 0), getattr(node, "col_offset", 0), what))
+    return found
+
+
+def mutated(source: str, number: int) -> ast.Module:
+    """The syntax tree with a change."""
+    tree, count = ast.parse(source), 0
+    for node in mutable(tree):
+        for _, change in changes(node):
+            if count == number:
+                return _replaced(tree, node, change(node))
+            count += 1
+    raise IndexError(number)
+
+
+def _replaced(tree: ast.Module, old: ast.AST, new: ast.AST) -> ast.Module:
+    """The tree with another node in the place of one."""
+    for parent in ast.walk(tree):
+        for name, value in ast.iter_fields(parent):
+            if value is old:
+                setattr(parent, name, new)
+            elif isinstance(value, list):
+                setattr(parent, name, [new if child is old else child for child in value])
+    ast.copy_location(new, old)
+    return ast.fix_missing_locations(tree)
+
+
+def loaded(tree: ast.Module | str, name: str = "attncert.verifier.kernel") -> ModuleType:
+    """The module of a syntax tree."""
+    module = ModuleType(name)
+    module.__file__ = str(KERNEL)
+    sys.modules[name] = module  # dataclasses look there
+    exec(compile(tree, str(KERNEL), "exec"), module.__dict__)
+    return module
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The checks
+
+
+def said(kernel: ModuleType, data: bytes) -> str:
+    """The finding of a kernel, or the reason of its rejection."""
+    try:
+        return repr(kernel.check_bytes(data))
+    except kernel.Rejected as rejection:
+        return f"rejected: {rejection.reason}"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A certificate, and what the kernel itself says of it."""
+
+    path: Path
+    data: bytes
+    answer: str
+    seconds: float
+
+
+def known_cases(kernel: ModuleType) -> list[Known]:
+    """The case files and the gallery, the fastest first."""
+    known = []
+    folders = [
+        *(ROOT / "tests" / name for name in ("accept", "reject", "malformed")),
+        ROOT / "certificates" / "gallery",
+    ]
+    for path in sorted(path for folder in folders for path in folder.glob("*.json*")):
+        if path.name == "lock.json":
+            continue
+        data, started = path.read_bytes(), time.perf_counter()
+        answer = said(kernel, data)
+        seconds = time.perf_counter() - started
+        if seconds <= SLOWEST:
+            known.append(Known(path, data, answer, seconds))
+    return sorted(known, key=lambda case: case.seconds)
+
+
+def printed(kernel: ModuleType, paths: Sequence[str]) -> tuple[int, str, str]:
+    """What the command prints, and its exit code."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        code = kernel.main(paths)
+    return code, out.getvalue(), err.getvalue()
+
+
+POINTS = 60
+FORMULAS = [
+    *[f"{name}(x)" for name in ("exp", "sin", "cos", "atan", "tanh", "sigmoid", "sinh", "cosh", "erf", "tan", "abs")],
+    *["log(x)", "sqrt(x)", "1/x", "x**3", "x**(-2)", "x**(1/3)", "x**(-5/2)", "x**4 - x*x", "pi*x", "e + x"],
+    *["floor(x)", "sign(x)", "min(x, 1/3)", "max(x, -x, 1)", "where(x < 1, x, 2)", "where(not x <= 1 or x > 3, 1, x)"],
+]
+
+
+def oracle(kernel: ModuleType) -> bool:
+    """Tell whether enclosures of functions at points hold what Arb encloses, and are narrow."""
+    import flint
+
+    rnd = random.Random(0)
+    values: dict[str, Callable[[Any], Any]] = {
+        "exp": lambda x: x.exp(),
+        "sin": lambda x: x.sin(),
+        "cos": lambda x: x.cos(),
+        "atan": lambda x: x.atan(),
+        "tanh": lambda x: x.tanh(),
+        "sigmoid": lambda x: 1 / (1 + (-x).exp()),
+        "sinh": lambda x: x.sinh(),
+        "cosh": lambda x: x.cosh(),
+        "erf": lambda x: x.erf(),
+        "tan": lambda x: x.tan(),
+        "log": lambda x: x.log(),
+        "sqrt": lambda x: x.sqrt(),
+        "1/x": lambda x: 1 / x,
+        "x**(1/3)": lambda x: (x.log() / 3).exp(),
+        "x**(-5/2)": lambda x: (x.log() * flint.arb(-2.5)).exp(),
+        "pi*x": lambda x: flint.arb.pi() * x,
+        "e + x": lambda x: flint.arb(1).exp() + x,
+    }
+    flint.ctx.prec = 1200
+    for text in FORMULAS:
+        function = values.get(text) or values.get(text.partition("(")[0])
+        target = kernel.Target(text, {"X": (1, 1)}, kernel.Limits())
+        for n in range(POINTS):
+            P = rnd.choice([32, 53, 96, 200])
+            x = rnd.randint(1, 1 << P + rnd.choice([-20, 0, 0, 3, 4]))
+            if text[:3] not in ("log", "sqr") and text[:6] not in ("x**(1/", "x**(-5") and n % 2:
+                x = -x
+            ((lo, hi),) = kernel.Evaluator(target, P, kernel.Limits()).enclosures([(x, x)], target.outputs[0])
+            if function is None:
+                exact = plain(text, Fraction(x, 1 << P))
+                if exact is not None and not Fraction(lo, 1 << P) <= exact <= Fraction(hi, 1 << P):
+                    return False
+                continue
+            value = function(flint.arb(x) / flint.arb(2) ** P) * flint.arb(2) ** P
+            if not (lo <= value and value <= hi) or hi - lo > 2 + (abs(hi) >> P - 3) + 8:
+                return False
+    return True
+
+
+def plain(text: str, x: Fraction) -> Fraction | None:
+    """The value of a formula that is rational at rational points; None where it has none."""
+    table: dict[str, Callable[[Fraction], Fraction]] = {
+        "abs(x)": abs,
+        "x**3": lambda x: x**3,
+        "x**(-2)": lambda x: x**-2,
+        "x**4 - x*x": lambda x: x**4 - x * x,
+        "floor(x)": lambda x: Fraction(x.__floor__()),
+        "sign(x)": lambda x: Fraction((x > 0) - (x < 0)),
+        "min(x, 1/3)": lambda x: min(x, Fraction(1, 3)),
+        "max(x, -x, 1)": lambda x: max(x, -x, Fraction(1)),
+        "where(x < 1, x, 2)": lambda x: x if x < 1 else Fraction(2),
+        "where(not x <= 1 or x > 3, 1, x)": lambda x: Fraction(1) if x > 1 else x,
+    }
+    return table[text](x) if text in table else None
+
+
+def noticed(kernel: ModuleType, known: Sequence[Known], command: Sequence[str], wanted: object) -> str:
+    """What notices the mutant: a case, the command, the oracle or nothing (an empty string)."""
+    for case in known:
+        if said(kernel, case.data) != case.answer:
+            return case.path.name
+    if printed(kernel, command) != wanted:
+        return "main"
+    return "" if oracle(kernel) else "oracle"
+
+
+def pytest_notices(module: ModuleType, limit: float) -> str:
+    """What of the kernel's tests notices the mutant, which takes the kernel's place."""
+    import attncert.verifier
+
+    attncert.verifier.kernel = module
+    import pytest
+
+    files = sorted(map(str, (ROOT / "tests").glob("test_kernel*.py")), key=lambda name: Path(name).stat().st_size)
+    options = ["-x", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    code = pytest.main([*options, *files])
+    return "pytest" if code == 1 else "" if code == 0 else "pytest stopped"
+
+
+def child(work: Callable[[], str], seconds: float, memory: int) -> str:
+    """The answer of a forked process, with limits on time and memory."""
+    read, write = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(read)
+        try:
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+            signal.alarm(int(seconds) + 1)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, 1)
+            os.dup2(null, 2)
+            answer = work()
+        except BaseException as error:  # whatever happens, something was noticed
+            answer = f"error: {type(error).__name__}"
+        with contextlib.suppress(BaseException):
+            os.write(write, (answer or "-").encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as stream:
+        answer = stream.read().decode()
+    os.waitpid(process, 0)
+    return "" if answer == "-" else answer or "time"
+
+
+def examine(
+    source: str, chosen: Sequence[Mutant], *, tests: bool, jobs: int, log: Callable[[str], None]
+) -> Iterator[tuple[Mutant, str]]:
+    """Each mutant, and what noticed it."""
+    kernel = loaded(source, "kernel_itself")
+    known = known_cases(kernel)
+    good = [case for case in known if case.path.parent.name == "accept"]
+    by_answer = {case.answer[:24]: str(case.path) for case in known}
+    command = [*by_answer.values(), str(ROOT / "no such file")]
+    wanted = printed(kernel, command)
+    assert oracle(kernel), "the kernel itself fails the oracle"
+    first = [*good[:6], *(case for case in known if case not in good[:6])]
+    normal = sum(case.seconds for case in known)
+    log(f"{len(known)} cases in {normal:.1f} s, {len(chosen)} mutants")
+
+    def work(mutant: Mutant) -> str:
+        return noticed(loaded(mutated(source, mutant.number)), first, command, wanted)
+
+    def in_full(mutant: Mutant) -> str:
+        return pytest_notices(loaded(mutated(source, mutant.number)), 600)
+
+    def ask(mutant: Mutant) -> tuple[Mutant, str]:
+        answer = child(lambda: work(mutant), 30 + 10 * normal, MEMORY)
+        if not answer and tests:
+            answer = child(lambda: in_full(mutant), 900, 2 * MEMORY)
+        return mutant, answer
+
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(ask, chosen)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.mutate_kernel",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="one mutant in N")
+    parser.add_argument("--lines", metavar="A-B", help="the mutants of these lines")
+    parser.add_argument("--numbers", metavar="FILE", help="the mutants that a file of survivors lists")
+    parser.add_argument("--pytest", action="store_true", help="run the kernel's tests against survivors")
+    parser.add_argument("--jobs", type=int, default=1, help="mutants at a time (default 1)")
+    parser.add_argument("--survivors", type=Path, metavar="FILE", help="write the survivors")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Examine the mutants that the options choose, and count."""
+    options = parse(arguments)
+    source = KERNEL.read_text(encoding="utf-8")
+    chosen = mutants(source)[:: options.every]
+    if options.lines:
+        first, _, last = options.lines.partition("-")
+        chosen = [mutant for mutant in chosen if int(first) <= mutant.line <= int(last or first)]
+    if options.numbers:
+        numbers = {json.loads(line)["number"] for line in Path(options.numbers).read_text().splitlines()}
+        chosen = [mutant for mutant in chosen if mutant.number in numbers]
+    lines, survivors, by = source.splitlines(), [], Counter[str]()
+    for n, (mutant, answer) in enumerate(
+        examine(source, chosen, tests=options.pytest, jobs=options.jobs, log=lambda text: print(text, flush=True)), 1
+    ):
+        kinds = ("main", "oracle", "pytest", "time", "error")
+        by[next((kind for kind in kinds if answer.startswith(kind)), "case files" if answer else "nothing")] += 1
+        if not answer:
+            survivors.append(mutant)
+            text = lines[mutant.line - 1].strip()
+            print(f"survives: line {mutant.line}, column {mutant.column}: {mutant.what}: {text}", flush=True)
+            if options.survivors:
+                with options.survivors.open("a" if len(survivors) > 1 else "w") as stream:
+                    stream.write(json.dumps({**asdict(mutant), "text": text}) + "\n")
+        if n % 200 == 0:
+            print(f"{n} of {len(chosen)}, {len(survivors)} survive", file=sys.stderr, flush=True)
+    killed = len(chosen) - len(survivors)
+    print(f"noticed by: {', '.join(f'{name} {count:,}' for name, count in by.most_common())}")
+    print(f"{killed:,} of {len(chosen):,} mutants are noticed: {100 * killed / max(1, len(chosen)):.1f} %")
+    return 0 if chosen and killed >= ENOUGH * len(chosen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

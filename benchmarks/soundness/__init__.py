@@ -1,0 +1,1 @@
+"""Claims whose truth is known by construction, and what attncert says of them."""
