@@ -101,6 +101,16 @@ def cases(seed: int) -> Iterator[tuple[str, Case]]:
     table = {"kind": "cross", "prefix": "attn", "value": {"embedding": "values"}}
     yield "cross", Case(state, table, [K, Q], _attend(other, Q.T, K.T, values(K.T)))
 
+    several: nn.MultiheadAttention = _wild(nn.MultiheadAttention(6, 3, batch_first=True))
+    last, X = _wild(nn.Linear(6, 2)), torch.randn(6, 3)
+    table = {"prefix": "attn", "num_heads": 3, "readout": "last"}
+    with torch.no_grad():
+        answer = last(_attend(several, X.T, X.T, X.T).T).T
+    yield "three-heads", Case(_named(attn=several, last=last), table, [X], answer)
+    other = _wild(nn.MultiheadAttention(4, 2, kdim=2, vdim=2, batch_first=True))
+    table = {"kind": "cross", "prefix": "attn", "num_heads": 2}
+    yield "two-crossed-heads", Case(_named(attn=other), table, [K, Q], _attend(other, Q.T, K.T, K.T))
+
     alone: nn.MultiheadAttention = _wild(nn.MultiheadAttention(3, 1, batch_first=True))
     X = torch.randn(3, 4)
     yield "bare", Case(_named_alone(alone), {}, [X], _attend(alone, X.T, X.T, X.T))
