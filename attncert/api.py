@@ -505,7 +505,7 @@ def _first_proved(
                 proof=settings.proof,
                 check=settings.check,
                 progress=settings.progress,
-                max_boxes=None if candidate.is_last else 200_000 + 40 * candidate.attention.tokens,
+                max_boxes=None if candidate.is_last else candidate.boxes + 40 * candidate.attention.tokens,
             )
             boxes += result.boxes
             best, left = min(result, best, key=_merit), result.journal
@@ -532,8 +532,9 @@ def fit(
 ) -> Result:
     """Give the head in a certificate the best values for its keys and biases, and certify the error that it then has.
 
-    The values are those of a linear program, rounded to `precision` bits or to `dtype`; the new claim is the upper end
-    of an enclosure of the error to the relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
+    Values that depend on the input go on doing so, on the same entries of it. The values are those of a linear program,
+    rounded to `precision` bits or to `dtype`; the new claim is the upper end of an enclosure of the error to the
+    relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
     the error over all values with these keys and biases, and the ratio of the two (docs/theory.md, section 16). That
     bound is the verifier's; the kernel checks both ends of the enclosure.
 
@@ -549,11 +550,20 @@ def fit(
     require_points(statement.conditions, statement.domain)
     columns, tokens = reduce_head(statement.attention), statement.attention.tokens
     scores = [Scores(column.keys, column.biases) for column in columns]
-    fitting = Fitting(statement.function, statement.domain, scores, tokens, statement.conditions, deadline)
-    fits = [fitting.best(row, values) for row, values in enumerate(columns[0].values)]
+    known = columns[0].slopes
+    fitting = Fitting(statement.function, statement.domain, scores, tokens, statement.conditions, deadline, list(known))
+    fits = [
+        fitting.best(row, values, {k: rows[row] for k, rows in known.items()})
+        for row, values in enumerate(columns[0].values)
+    ]
+
+    def rounded(numbers: Sequence[Fraction]) -> list[Fraction]:
+        return [mpf_to_fraction(fraction_to_mpf(number, precision)) for number in numbers]
+
     head = with_values(
         single_head(statement.attention),
-        [[mpf_to_fraction(fraction_to_mpf(value, precision)) for value in each.values] for each in fits],
+        [rounded(each.values) for each in fits],
+        {k: [rounded(each.slopes[k]) for each in fits] for k in known},
     )
     notes = {**certificate.notes, "values": "fitted", "sampled_error": f"{max(each.error for each in fits):.6g}"}
     if number is not None:
@@ -666,7 +676,7 @@ class _Request:
     conditions: tuple[Condition, ...]
     precision: int
     method: str
-    max_value: float | None
+    max_value: Fraction | None
     number: Format | None
 
     def task(self, deadline: Deadline, apriori: bool = False, sharp: bool = False) -> Task:
@@ -744,14 +754,14 @@ def pose(
     return space, parsed, conditions
 
 
-def _largest_value(max_value: str | Fraction | int | None) -> float | None:
-    """The bound on the values of the tokens, for the construction whose values may be large."""
+def _largest_value(max_value: str | Fraction | int | None) -> Fraction | None:
+    """The bound on the values of the tokens, for constructions whose values may be large."""
     if max_value is None:
         return None
     largest = parse_exact(max_value) if isinstance(max_value, str) else Fraction(max_value)
     if not 0 < largest <= 10**300:
         raise InputError("the bound on the values must be positive and at most 1e300")
-    return float(largest)
+    return largest
 
 
 def _require_precision(precision: int) -> None:

@@ -580,6 +580,13 @@ def regions(file: Path, output: Path, force: bool, as_json: bool, **request: Any
     help="The files must be those in a lock file, with the same statements and verdicts.",
 )
 @click.option("--write-lock", metavar="LOCK", type=click.Path(path_type=Path), help="Write a lock file, if all passes.")
+@click.option(
+    "--limit",
+    "settings",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Allow certificates more, or less, of something, such as nodes=100000000; repeatable (docs/trust.md).",
+)
 @click.option("--junit", metavar="FILE", type=click.Path(path_type=Path), help="Write a report in JUnit XML.")
 @click.option("--sarif", metavar="FILE", type=click.Path(path_type=Path), help="Write a report in SARIF 2.1.0.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file on stdout.")
@@ -590,6 +597,7 @@ def check(
     claims: tuple[Path, ...],
     against: Path | None,
     write_lock: Path | None,
+    settings: tuple[str, ...],
     junit: Path | None,
     sarif: Path | None,
     as_json: bool,
@@ -601,8 +609,9 @@ def check(
     is not what was demanded.
     """
     from attncert import ci_reports, gate
+    from attncert.limits import limits_of
 
-    demands = gate.Demands()
+    limits, demands = limits_of(settings), gate.Demands()
     if requirements or claims or against is not None:
         from attncert.demands import Lock, Requirement, UserClaim
 
@@ -616,7 +625,7 @@ def check(
         return _fail("no certificate found in " + ", ".join(map(str, paths)))
     outcomes = []
     try:
-        for outcome in gate.check_files(files, demands, jobs):
+        for outcome in gate.check_files(files, demands, jobs, limits):
             outcomes.append(outcome)
             click.echo(reports.dump(reports.check_json(outcome)) if as_json else reports.check_text(outcome))
     except gate.GateError as error:

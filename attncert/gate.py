@@ -26,6 +26,10 @@ Outcome = dict[str, Any]
 """What was found of a file: the keys of `attncert check --json`."""
 
 
+LIMITS = kernel.Limits()
+"""What a certificate may ask for, unless the user says otherwise."""
+
+
 class GateError(Exception):
     """The check could not be carried out; one line says why."""
 
@@ -89,13 +93,15 @@ def is_something_else(path: Path) -> bool:
     ) or str(value.get("format", "")).startswith("attncert-lock/")
 
 
-def check_files(files: Sequence[Path], demands: Demands, jobs: int = 1) -> Iterator[Outcome]:
+def check_files(
+    files: Sequence[Path], demands: Demands, jobs: int = 1, limits: kernel.Limits = LIMITS
+) -> Iterator[Outcome]:
     """What is found of each file, in order; `jobs` processes check at a time, files or, of few files, their leaves.
 
     Raises GateError when a process is ended from outside.
     """
     together = min(jobs, len(files))
-    check = partial(check_file, demands=demands, jobs=jobs // together if together else 1)
+    check = partial(check_file, demands=demands, jobs=jobs // together if together else 1, limits=limits)
     if together <= 1:
         yield from map(check, files)
         return
@@ -128,7 +134,7 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def check_file(path: Path, demands: Demands = Demands(), jobs: int = 1) -> Outcome:
+def check_file(path: Path, demands: Demands = Demands(), jobs: int = 1, limits: kernel.Limits = LIMITS) -> Outcome:
     """What the kernel says of a file, and which demands it does not meet; `jobs` processes share its leaves.
 
     `ok` tells whether the file passes: it is proved, or refuted as demanded, and meets every requirement and the lock.
@@ -138,8 +144,8 @@ def check_file(path: Path, demands: Demands = Demands(), jobs: int = 1) -> Outco
     outcome: Outcome = {"file": str(path)}
     try:
         with path.open("rb") as stream:
-            data = kernel.read_at_most(stream.read, kernel.Limits().document)
-        finding = kernel.check_bytes(data, shares=jobs, spread=in_processes)
+            data = kernel.read_at_most(stream.read, limits.document)
+        finding = kernel.check_bytes(data, limits, shares=jobs, spread=in_processes)
     except kernel.Rejected as rejection:
         reason, detail = rejection.reason, rejection.detail
         outcome |= {"verdict": "rejected", "reason": reason, "detail": f"{reason}: {detail}"}

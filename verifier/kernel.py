@@ -2312,7 +2312,7 @@ def walked(make: Callable[[int], Walk], trees: list[str], reader: Reader) -> tup
     columns = [list(zip(*column, strict=True)) for column in zip(*parts, strict=True)]
     leaves = sum(sum(counts) for counts, _ in columns)
     require(leaves > 0, "tree", "no leaf was checked")
-    return leaves, [list(map(sum, zip(*sums, strict=True))) for _, sums in columns]
+    return leaves, [[sum(totals, Fraction(0)) for totals in zip(*sums, strict=True)] for _, sums in columns]
 
 
 Proof = tuple[Fraction, str, int, int]  # the bound that it proves, as it is spelled too; leaves and inequalities

@@ -84,12 +84,10 @@ def write_all(claims: Sequence[Case], folder: Path) -> None:
 
 
 def report(answers: Sequence[Answer], seconds: float) -> int:
-    """Print the table and what is wrong or undecided; return the exit code."""
+    """Print what is wrong, and the table; return the exit code."""
     for each in answers:
         if each.wrong:
-            print(f"!!! WRONG: {each.name}: {each.verdict}, forged proof: {each.forged}; {each.detail}")
-        elif not each.right:
-            print(f"undecided: {each.name}: {each.detail}")
+            print(f"!!! WRONG: {each.name}: {each.verdict}; a forged proof: {each.forged}")
     print(table(answers))
     print(f"{len(answers):,} claims in {seconds:.0f} s")
     if any(each.wrong for each in answers):
@@ -107,8 +105,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started, answers = time.perf_counter(), []
     for each in run(claims, budget=options.budget, jobs=options.jobs):
         answers.append(each)
-        if sys.stderr.isatty():
-            print(f"\r{len(answers):,} of {len(claims):,}", end="", file=sys.stderr, flush=True)
+        if len(answers) % 100 == 0:
+            print(f"{len(answers):,} of {len(claims):,}", file=sys.stderr, flush=True)
+        if not each.right:
+            print(f"{'!!! WRONG' if each.wrong else 'undecided'}: {each.name}: {each.detail}", flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(each) for each in answers], indent=1))
     return report(answers, time.perf_counter() - started)
