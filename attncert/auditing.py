@@ -36,6 +36,9 @@ from attncert.weights import load_head
 MOMENT = 0.001
 """Seconds of a search for which no time is left."""
 
+ROUNDS = 4
+"""Most enclosures that are closer than was asked for."""
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -147,7 +150,10 @@ def _searches(
 
     result, proofs = enclosure(gap)
     yield result, proofs
-    while least is not None and result.verdict != "undecided" and (lower := _lower(proofs)) is not None:
+    for _ in range(ROUNDS):
+        lower = _lower(proofs)
+        if least is None or lower is None or result.verdict == "undecided":
+            break
         closer = (least - lower.number) / lower.number / 2
         if closer < GAPS[0]:
             break
@@ -191,6 +197,19 @@ def _lower(found: list[Certificate]) -> _End | None:
     return max(ends, key=lambda end: end.number, default=None)
 
 
+def ruling(claim: UserClaim, lower: Fraction | None, upper: Fraction | None, *, strict: bool) -> str | None:
+    """What the two ends of the error decide of a claim, None if nothing; `strict`: it is more than the lower end."""
+    number = claim.number
+    low = lower is not None and lower >= number
+    if claim.below:
+        if upper is not None and upper <= number:
+            return "proved"
+        return "refuted" if low and (strict or lower != number) else None
+    if low:
+        return "proved"
+    return "refuted" if upper is not None and upper < number else None
+
+
 @dataclass(frozen=True)
 class _Case:
     """A claim and the head that it is about."""
@@ -228,18 +247,6 @@ class _Case:
             return None
         return {self.statement.space.variable_name(k): format_exact(x) for k, x in enumerate(evidence.point)}
 
-    def verdict(self, lower: Fraction | None, upper: Fraction | None, *, strict: bool) -> str | None:
-        """What two ends decide, None if nothing; `strict`: the error is more than the lower end."""
-        number = self.claim.number
-        low = lower is not None and lower >= number
-        if self.claim.below:
-            if upper is not None and upper <= number:
-                return "proved"
-            return "refuted" if low and (strict or lower != number) else None
-        if low:
-            return "proved"
-        return "refuted" if upper is not None and upper < number else None
-
     def decide(self, found: list[Certificate], check: bool) -> tuple[str, Certificate, str] | None:
         """The verdict that evidence gives, with the certificate for it and what it says; None while it is open.
 
@@ -248,7 +255,7 @@ class _Case:
         strict = isinstance(self.statement.claim, SupError)
         upper, lower = _upper(found), _lower(found)
         numbers = [None if end is None else end.number for end in (lower, upper)]
-        verdict = self.verdict(*numbers, strict=strict)
+        verdict = ruling(self.claim, *numbers, strict=strict)
         if verdict is None:
             return None
         end = upper if self.claim.below == (verdict == "proved") else lower
@@ -269,7 +276,7 @@ class _Case:
         except kernel.Rejected:
             return None
         ends = proved_ends(certificate.statement, finding)
-        if self.verdict(*ends, strict=strict) != verdict:
+        if ruling(self.claim, *ends, strict=strict) != verdict:
             return None
         return verdict, certificate, f"{said}; the kernel checked {finding.obligations} obligations"
 

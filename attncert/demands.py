@@ -16,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
+from attncert.certificates.attention import SumAttention
 from attncert.certificates.claim import Indicator, LpError, Partition, SupError, error_claim, parse_tolerance
 from attncert.certificates.condition import parse_condition
 from attncert.certificates.domain import Box, parse_domain, union_condition
@@ -150,8 +151,10 @@ class UserClaim:
             return f"the claim is of the kind {claim.to_json()['kind']!r}"
         if claim != error_claim(self.norm, claim.tolerance):
             return "the claim is about another norm"
-        if self.kind not in (None, statement.attention.kind):
-            return f"the head is of {statement.attention.kind}-attention"
+        head = statement.attention
+        kind = head.heads[0].kind if isinstance(head, SumAttention) else head.kind
+        if self.kind not in (None, kind):
+            return f"the head is of {kind}-attention"
         shapes = ",".join(f"{rows}x{columns}" for rows, columns in space.shapes)
         if self.shape is not None and self.shape.replace(" ", "").lower() != shapes:
             return f"the input has the shape {shapes}"

@@ -13,6 +13,9 @@ from attncert.certificates.numbers import parse_exact
 
 Form = Literal["reduced", "matrices", "torch"]
 
+MAX_HEADS = 1024
+"""Most heads of a module."""
+
 FORMS = ("reduced", "matrices", "torch")
 _TOKENS = {"input": bool, "embedding": str, "context": str, "position": str}
 _TORCH_ONLY = ("num_heads", "scale", "readout", "outputs", "query", "key", "value", *_TOKENS)
@@ -45,6 +48,7 @@ class HeadSource:
     form: Form | None = None
     prefix: str = ""
     dtype: str | None = None
+    num_heads: int = 1
     scale: Fraction | None = None
     readout: str | None = None
     outputs: tuple[int, ...] | None = None
@@ -64,8 +68,9 @@ class HeadSource:
             raise InvalidClaim("the key 'weights' is missing in attention: the file with the weights of the head")
         if table.get("form", "torch") not in FORMS:
             raise InvalidClaim(f"unknown form {table['form']!r}; this version knows: {', '.join(FORMS)}")
-        if table.get("num_heads", 1) != 1:
-            raise InvalidClaim("num_heads is 1: modules with several heads are not supported")
+        num_heads = table.get("num_heads", 1)
+        if type(num_heads) is not int or not 1 <= num_heads <= MAX_HEADS:
+            raise InvalidClaim(f"num_heads in attention is a number from 1 to {MAX_HEADS}")
         outputs = table.get("outputs")
         if outputs is not None and not (
             isinstance(outputs, list) and outputs and all(type(k) is int and k >= 0 for k in outputs)
@@ -83,6 +88,7 @@ class HeadSource:
             form=cast("Form | None", table.get("form")),
             prefix=table.get("prefix", ""),
             dtype=table.get("dtype"),
+            num_heads=num_heads,
             scale=None if "scale" not in table else parse_exact(table["scale"]),
             readout=table.get("readout"),
             outputs=None if outputs is None else tuple(outputs),

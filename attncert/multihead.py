@@ -1,4 +1,4 @@
-"""`nn.MultiheadAttention` with one head, as a head of the paper.
+"""`nn.MultiheadAttention` as a head of the paper, or as a sum of heads.
 
 PyTorch's tokens are rows. With queries X_q (L, E), keys X_k (S, kdim) and values X_v (S, vdim) its module computes
 
@@ -11,6 +11,9 @@ the softmax along the rows of q k^T. Here tokens are columns: Z stacks the trans
 where y -> M y + c is a last `nn.Linear`, if there is one: as the weights of a softmax add up to 1, what is added after
 it may be added to every value. Every number is exact, and the default scale is the double sqrt(1 / E).
 
+A module with H heads applies this to each: head h has the rows h E/H to (h + 1) E/H of W_q, W_k, W_v and their biases,
+the same columns of A, and the scale sqrt(H / E). The heads are added up; a is part of the first.
+
 An `nn.Linear` before the module, fixed tokens and encodings of positions are part of Z: for input tokens W_e x + b_e
 the term P X Q has P = W_e, the columns of Q say which token of the input stands where, and R holds the rest.
 """
@@ -22,7 +25,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from attncert.certificates.attention import Attention, CrossAttention, SelfAttention, Shape, Terms
+from attncert.certificates.attention import (
+    AnyAttention,
+    Attention,
+    CrossAttention,
+    SelfAttention,
+    Shape,
+    SumAttention,
+    Terms,
+)
 from attncert.certificates.errors import InvalidWeights
 from attncert.certificates.matrix import ONE, ZERO, DenseMatrix, Row, SparseMatrix
 from attncert.certificates.target import InputSpace
@@ -62,17 +73,24 @@ class Projection:
     W: Rows
     b: list[Fraction]
 
+    def part(self, rows: slice) -> Projection:
+        """Some of the rows."""
+        return Projection(self.W[rows], self.b[rows])
 
-def module_head(reader: TensorReader, source: HeadSource, space: InputSpace) -> Attention:
-    """The head of a module and what stands around it; `reader` reads the tensors of the module.
+    def times(self, factor: Fraction) -> Projection:
+        """y -> factor (W y + b)."""
+        return Projection([[factor * x for x in row] for row in self.W], [factor * x for x in self.b])
+
+
+def module_head(reader: TensorReader, source: HeadSource, space: InputSpace) -> AnyAttention:
+    """The head of a module, or the sum of its heads, with what stands around it; `reader` reads the module's tensors.
 
     Raises InvalidWeights with the tensor that is missing or does not fit.
     """
-    query, key, value = _projections(reader, source.scale)
+    query, key, value = _projections(reader)
     last = _linear(reader.at(f"{reader.prefix}out_proj"), len(value.W))
     if source.readout is not None:
         last = _after(_linear(reader.at(source.readout), len(last.W)), last)
-    value = _after(last, value)
     shapes = {"query": space.query_shape or space.shape, "key": space.shape, "value": space.shape}
     tokens = {
         name: _tokens(reader, each, shapes[name], len(projection.W[0]), name)
@@ -88,7 +106,17 @@ def module_head(reader: TensorReader, source: HeadSource, space: InputSpace) -> 
         )
     chosen = _outputs(reader, source, tokens["query"])
     build = _self_attention if space.query_shape is None else _cross_attention
-    return build(space, tokens, query, key, value, chosen)
+    rows, left = divmod(len(query.W), source.num_heads)
+    if left:
+        raise InvalidWeights(f"{reader.file.path}: {len(query.W)} rows do not make {source.num_heads} equal heads")
+    factor = Fraction(math.sqrt(1.0 / rows)) if source.scale is None else source.scale
+    heads = []
+    for h in range(source.num_heads):
+        part = slice(h * rows, (h + 1) * rows)
+        after = Projection([row[part] for row in last.W], last.b if h == 0 else [ZERO] * len(last.b))
+        parts = query.part(part).times(factor), key.part(part), _after(after, value.part(part))
+        heads.append(build(space, tokens, *parts, chosen))
+    return heads[0] if len(heads) == 1 else SumAttention(tuple(heads))
 
 
 def _self_attention(
@@ -155,18 +183,18 @@ def _cross_attention(
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def _projections(reader: TensorReader, scale: Fraction | None) -> list[Projection]:
-    """The projections of queries (with the scale), keys and values."""
+def _projections(reader: TensorReader) -> list[Projection]:
+    """The projections of queries, keys and values of all heads."""
     file = reader.file.path
     for name in reader.names():
         if name in ("bias_k", "bias_v"):
             raise InvalidWeights(f"{file}: the tensor {reader.prefix + name!r}: add_bias_kv is not supported")
     if reader.has("in_proj_weight"):
-        width = reader.shape("in_proj_weight")[-1]
+        width = _last(reader.shape("in_proj_weight"))
         together = reader.matrix("in_proj_weight", 3 * width, width, "(3 E, E) =")
         weights = [together[k * width : (k + 1) * width] for k in range(3)]
     else:
-        width = reader.shape("q_proj_weight")[-1]
+        width = _last(reader.shape("q_proj_weight"))
         weights = [
             reader.matrix(f"{name}_proj_weight", width, width if name == "q" else None, f"(E, {sides}) =")
             for name, sides in (("q", "E"), ("k", "kdim"), ("v", "vdim"))
@@ -174,10 +202,12 @@ def _projections(reader: TensorReader, scale: Fraction | None) -> list[Projectio
     biases = [ZERO] * (3 * width)
     if reader.has("in_proj_bias"):
         biases = reader.vector("in_proj_bias", 3 * width, "(3 E,) =")
-    query, key, value = (Projection(weight, biases[k * width : (k + 1) * width]) for k, weight in enumerate(weights))
-    factor = Fraction(math.sqrt(1.0 / width)) if scale is None else scale
-    scaled = Projection([[factor * x for x in row] for row in query.W], [factor * x for x in query.b])
-    return [scaled, key, value]
+    return [Projection(weight, biases[k * width : (k + 1) * width]) for k, weight in enumerate(weights)]
+
+
+def _last(shape: tuple[int, ...]) -> int:
+    """The last side; a number alone is no matrix of any width, which the reader then says."""
+    return shape[-1] if shape else 1
 
 
 def _linear(reader: TensorReader, inputs: int) -> Projection:

@@ -49,6 +49,7 @@ def load_head(source: HeadSource, space: InputSpace) -> LoadedHead:
     reader = TensorReader(file).at(source.prefix)
     form = source.form or _form(reader)
     source.require_form(form)
+    head: AnyAttention
     match form:
         case "reduced":
             head = _reduced(reader, space)

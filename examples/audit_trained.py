@@ -1,4 +1,4 @@
-"""Audit two modules that PyTorch was trained on sin(2*pi*x): the error on a test set, beside the one that is proved.
+"""Audit three modules that PyTorch was trained on sin(2*pi*x): the error on a test set, beside the one that is proved.
 
 Run it with `python examples/audit_trained.py`; it takes a second. PyTorch is not needed: `trained/train.py` made the
 weights.
@@ -11,7 +11,7 @@ import numpy as np
 import attncert
 
 points = np.random.default_rng(0).random(1000)
-for claim in ("cross.toml", "prompted.toml"):
+for claim in ("cross.toml", "prompted.toml", "heads.toml"):
     audit = attncert.audit(Path(__file__).parent / "trained" / claim)
     head = audit.certificate.statement.attention
     tested = max(abs(np.sin(2 * np.pi * x) - head(np.array([[x]]))[0, 0]) for x in points)

@@ -59,7 +59,7 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize("name", ["cross", "prompted"])
+@pytest.mark.parametrize("name", ["cross", "prompted", "heads"])
 def test_a_trained_module_is_proved_and_checked_again(name: str, folder: Path) -> None:
     finished = run("audit", f"{name}.toml", "-o", "proof.json", "--tightest", "least.json", cwd=folder)
     assert finished.returncode == PROVED, finished.stderr

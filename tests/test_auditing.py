@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import attncert
-from attncert.auditing import Audit, audit
+from attncert import auditing
+from attncert.api import verify
+from attncert.auditing import Audit, audit, ruling
 from attncert.certificates.errors import InvalidClaim, InvalidWeights
 from attncert.certificates.evidence import Counterexample, Integral, Paving
 from attncert.certificates.statement import canonical
@@ -69,9 +71,16 @@ def gate(folder: Path, found: Audit) -> str | None:
     ],
 )
 def test_both_kinds_of_claim(
-    bound: str, verdict: str, said: str | None, evidence: type[Any] | None, tmp_path: Path
+    bound: str,
+    verdict: str,
+    said: str | None,
+    evidence: type[Any] | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = audited(tmp_path, bound, budget=1 if said is None else None)
+    if said is None:  # what the search for the claim itself can do in a moment
+        monkeypatch.setattr(auditing, "verify", lambda *given, **options: verify(*given, **{**options, "budget": 0.1}))
+    found = audited(tmp_path, bound)
     assert found.verdict == verdict
     assert Fraction(found.error_lower or 0) < Fraction("0.1") < Fraction(found.error_upper or 0)
     assert found.point in ({"x": "1"}, {"x": "-1"})
@@ -131,11 +140,34 @@ def test_no_false_claim_is_proved_and_no_true_one_refuted(
     weights = {**STEP, "values": [[str(value)], [str(value)]]}
     name = "tolerance" if side == "<=" else "at_least"
     claim = {"target": f"({target}) + 0*x", "domain": "[-1,1]", name: str(number)}
-    found = audit(claim_file(folder, claim, weights), budget=0.3)
+    found = audit(claim_file(folder, claim, weights), budget=None if margin else 0.2)
     true = error <= number if side == "<=" else error >= number
     assert found.verdict in ("proved" if true else "refuted", "undecided")
     if margin:
         assert found.verdict != "undecided"
+
+
+@pytest.mark.parametrize(
+    ("claim", "lower", "upper", "sup", "norm"),
+    [
+        ("tolerance", None, 2, "proved", "proved"),
+        ("tolerance", 1, 3, None, None),
+        ("tolerance", 2, 3, "refuted", None),  # in the sup norm the error is more than the lower end
+        ("tolerance", 2, 2, "proved", "proved"),
+        ("tolerance", 3, None, "refuted", "refuted"),
+        ("at_least", 2, None, "proved", "proved"),
+        ("at_least", 1, 2, None, None),  # it may be 2
+        ("at_least", 1, 1, "refuted", "refuted"),
+        ("at_least", None, None, None, None),
+    ],
+)
+def test_what_is_on_the_line(
+    claim: str, lower: int | None, upper: int | None, sup: str | None, norm: str | None, tmp_path: Path
+) -> None:
+    said = UserClaim.load(claim_file(tmp_path, {"target": "x", "domain": "[0,1]", claim: "2"}))
+    ends = [None if end is None else Fraction(end) for end in (lower, upper)]
+    assert ruling(said, ends[0], ends[1], strict=True) == sup
+    assert ruling(said, ends[0], ends[1], strict=False) == norm
 
 
 def test_a_claim_on_a_union_with_conditions_and_two_inputs(tmp_path: Path) -> None:
@@ -377,6 +409,16 @@ def test_what_the_kernel_rejects_decides_nothing(tmp_path: Path, monkeypatch: py
         found = audited(tmp_path, bound)
         assert (found.verdict, found.error_upper, found.tightest) == ("undecided", None, None)
         assert found.certificate.evidence is None
+
+
+@pytest.mark.parametrize(("bound", "number"), [("<= 0.11", "0.2"), (">= 0.11", "0.11")])
+def test_only_what_the_kernel_proved_counts(
+    bound: str, number: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that proves less than the evidence says."""
+    check = kernel.check_bytes
+    monkeypatch.setattr(kernel, "check_bytes", lambda *given: replace(check(*given), bound=number))
+    assert audited(tmp_path, bound).verdict == "undecided"
 
 
 def test_float32_weights_of_numpy(tmp_path: Path) -> None:

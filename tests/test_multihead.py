@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from attncert.certificates.attention import Attention
+from attncert.certificates.attention import AnyAttention
 from attncert.certificates.errors import InvalidClaim, InvalidWeights
 from attncert.certificates.target import InputSpace
 from attncert.head_source import HeadSource
@@ -32,7 +32,7 @@ def loaded(weights: str | Path, table: Mapping[str, Any], inputs: Sequence[Any])
     return load_head(HeadSource.parse({**table, "weights": str(weights)}, MODULES), InputSpace(*shapes))
 
 
-def worst(head: Attention, inputs: Sequence[Any], output: Any) -> float:
+def worst(head: AnyAttention, inputs: Sequence[Any], output: Any) -> float:
     """The largest difference from an output, in float64 and with exact weights."""
     exact = head(*[[[Fraction(x) for x in row] for row in X] for X in inputs], precision=106)
     rows, columns = np.shape(output)
@@ -124,13 +124,19 @@ def test_a_missing_tensor_is_named(missing: str, said: str, tmp_path: Path) -> N
         loaded(tmp_path / "bare.npz", {}, SAID["bare"]["inputs"])
 
 
-def test_several_heads_are_refused() -> None:
-    case = SAID["bare"]
-    assert (
-        loaded("bare.pt", {"num_heads": 1}, case["inputs"]).attention == loaded("bare.pt", {}, case["inputs"]).attention
-    )
-    with pytest.raises(InvalidClaim, match="modules with several heads are not supported"):
-        loaded("bare.pt", {"num_heads": 3}, case["inputs"])
+def test_another_number_of_heads_is_another_function() -> None:
+    case = SAID["three-heads"]
+    for heads in (1, 2, 6):
+        head = loaded("three-heads.pt", {**case["table"], "num_heads": heads}, case["inputs"])
+        assert worst(head.attention, case["inputs"], case["output"]) > 1e-3
+    with pytest.raises(InvalidWeights, match="6 rows do not make 4 equal heads"):
+        loaded("three-heads.pt", {**case["table"], "num_heads": 4}, case["inputs"])
+
+
+@pytest.mark.parametrize("heads", [0, -1, "2", True, 2000])
+def test_numbers_of_heads_that_are_none(heads: object) -> None:
+    with pytest.raises(InvalidClaim, match="num_heads in attention is a number from 1 to 1024"):
+        loaded("bare.pt", {"num_heads": heads}, SAID["bare"]["inputs"])
 
 
 def test_added_biases_of_keys_are_refused(tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
-"""Trains two small modules of PyTorch on sin(2*pi*x), and writes the state_dicts beside this file.
+"""Trains three small modules of PyTorch on sin(2*pi*x), and writes the state_dicts beside this file.
 
-    python examples/trained/train.py        # needs torch; some two minutes
+    python examples/trained/train.py [NAME...]        # needs torch; some two minutes
 
 `cross.pt`: the input gives the query, and eight learned tokens give keys and values. `prompted.pt`: self-attention over
 seven learned tokens and that of the input, so that scores are quadratic in the input and values depend on it.
+`heads.pt`: the same with three learned tokens and two heads.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import torch
@@ -20,12 +22,12 @@ WIDTH = 8
 class Cross(nn.Module):
     """Queries from the input; keys and values from a learned memory."""
 
-    def __init__(self, tokens: int) -> None:
-        """Make a module with so many learned tokens."""
+    def __init__(self, tokens: int, heads: int = 1) -> None:
+        """Make a module with so many learned tokens and heads."""
         super().__init__()
         self.embed = nn.Linear(1, WIDTH)
         self.memory = nn.Parameter(torch.randn(tokens, WIDTH))
-        self.attn = nn.MultiheadAttention(WIDTH, num_heads=1, batch_first=True)
+        self.attn = nn.MultiheadAttention(WIDTH, heads, batch_first=True)
         self.readout = nn.Linear(WIDTH, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,12 +70,14 @@ def train(model: nn.Module, rounds: int = 1500) -> float:
 
 
 def main() -> None:
-    """Train both; of several tries each keeps the best."""
-    for name, kind, tokens in (("cross", Cross, 8), ("prompted", Prompted, 7)):
+    """Train those that are named, or all; of several tries each keeps the best."""
+    for name, kind, tokens, heads in (("cross", Cross, 8, 1), ("prompted", Prompted, 7, 1), ("heads", Prompted, 3, 2)):
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         best = math.inf
         for seed in range(4):
             torch.manual_seed(seed)
-            model = kind(tokens)
+            model = kind(tokens, heads)
             error = train(model)
             print(f"{name}, seed {seed}: largest error on the test set {error:.3g}", flush=True)
             if error < best:

@@ -67,6 +67,12 @@ def cases(seed: int) -> Iterator[tuple[str, Case]]:
         answer = readout(_attend(attn, tokens, tokens, tokens).T).T
     yield "prompted", Case(state, {**every, "readout": "readout"}, [X], answer[:, 3:])
     yield "every-output", Case(state, {**every, "readout": "readout", "outputs": [0, 4, 2]}, [X], answer[:, [0, 4, 2]])
+    inputs_only = {**every, "position": "shift", "readout": "readout"}
+    shift = torch.randn(2, 5)
+    tokens = torch.cat([prompt, embed(X.T) + shift])
+    with torch.no_grad():
+        answer = readout(_attend(attn, tokens, tokens, tokens).T).T
+    yield "positions-of-inputs", Case({**state, "shift": shift}, inputs_only, [X], answer[:, 3:])
 
     fixed, free = {"input": False, "context": "prompt"}, {"embedding": "embed"}
     e = embed(X.T)
@@ -94,6 +100,16 @@ def cases(seed: int) -> Iterator[tuple[str, Case]]:
     state = _named(attn=other, values=values)
     table = {"kind": "cross", "prefix": "attn", "value": {"embedding": "values"}}
     yield "cross", Case(state, table, [K, Q], _attend(other, Q.T, K.T, values(K.T)))
+
+    several: nn.MultiheadAttention = _wild(nn.MultiheadAttention(6, 3, batch_first=True))
+    last, X = _wild(nn.Linear(6, 2)), torch.randn(6, 3)
+    table = {"prefix": "attn", "num_heads": 3, "readout": "last"}
+    with torch.no_grad():
+        answer = last(_attend(several, X.T, X.T, X.T).T).T
+    yield "three-heads", Case(_named(attn=several, last=last), table, [X], answer)
+    other = _wild(nn.MultiheadAttention(4, 2, kdim=2, vdim=2, batch_first=True))
+    table = {"kind": "cross", "prefix": "attn", "num_heads": 2}
+    yield "two-crossed-heads", Case(_named(attn=other), table, [K, Q], _attend(other, Q.T, K.T, K.T))
 
     alone: nn.MultiheadAttention = _wild(nn.MultiheadAttention(3, 1, batch_first=True))
     X = torch.randn(3, 4)
