@@ -11,8 +11,8 @@ rounding direction, + and -, min and max, any and all, `and` and `or`, a constan
 `raise` left out. It is compiled in memory and runs in a forked process with limits on time and memory; one that
 exceeds them counts as noticed. Left out are the defaults of the limits, the texts of messages, and annotations.
 
-The checks, in this order: tests/accept, tests/reject, tests/malformed and the small certificates of the gallery, the
-fastest first, each of which must get the very finding or reason of the kernel itself; `main` on some of them; the
+The checks, in this order: tests/accept, tests/reject, tests/malformed, tests/razor (both sides of each edge) and the
+small certificates of the gallery, the fastest first, each of which must get the very finding or reason of the kernel itself; `main` on some of them; the
 enclosures of targets at points, against Arb (python-flint); with --pytest tests/test_kernel*.py, with the mutant in the
 place of the kernel. Exit code: 0 if at least 95 % are noticed, else 1.
 """
@@ -23,6 +23,7 @@ import argparse
 import ast
 import contextlib
 import copy
+import hashlib
 import io
 import json
 import math
@@ -231,6 +232,19 @@ class Known:
     seconds: float
 
 
+def beyond(path: Path) -> bytes:
+    """The certificate of a razor that is rejected."""
+    document = json.loads(path.read_bytes())
+    place, number = json.loads(path.with_suffix(".edge").read_text())
+    at = document
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = number
+    text = json.dumps(document["statement"], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    document["statement_sha256"] = hashlib.sha256(text.encode("ascii")).hexdigest()
+    return json.dumps(document).encode("ascii")
+
+
 def known_cases(kernel: ModuleType) -> list[Known]:
     """The case files and the gallery, the fastest first."""
     known = []
@@ -241,11 +255,15 @@ def known_cases(kernel: ModuleType) -> list[Known]:
     for path in sorted(path for folder in folders for path in folder.glob("*.json*")):
         if path.name == "lock.json":
             continue
-        data, started = path.read_bytes(), time.perf_counter()
-        answer = said(kernel, data)
-        seconds = time.perf_counter() - started
-        if seconds <= SLOWEST:
-            known.append(Known(path, data, answer, seconds))
+        contents = [path.read_bytes()]
+        if path.parent.name == "razor":
+            contents.append(beyond(path))
+        for data in contents:
+            started = time.perf_counter()
+            answer = said(kernel, data)
+            seconds = time.perf_counter() - started
+            if seconds <= SLOWEST:
+                known.append(Known(path, data, answer, seconds))
     return sorted(known, key=lambda case: case.seconds)
 
 
