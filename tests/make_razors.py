@@ -5,6 +5,8 @@ python tests/make_razors.py
 A razor is NAME.json, which the kernel accepts, and NAME.edge: a place in the document and a number, which that place
 gets instead, so that the kernel rejects it: for claims of one unit less, in the last place, the proof is not enough.
 Each rule, operation and rounding direction of the kernel decides some of these units.
+
+least_limits.json says for some certificates how little of each of the kernel's limits is enough for them.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from heads import grid_statement, json_of, kernel_says, sealed, statement_of
 
 from attncert.certificates.claim import Indicator, LpError
 from attncert.certificates.statement import Statement
+from attncert.verifier import kernel
 from attncert.verifier.prove import verify
 
 Json = dict[str, Any]
@@ -212,8 +216,32 @@ def razor(document: Json, place: Place, sign: int, bits: int) -> tuple[Fraction,
     return good, bad
 
 
+LIMITED = [
+    *(f"accept/{name}" for name in ("line", "sparse", "cross", "taylor-plane", "partition-line", "enlarged-line")),
+    *(
+        f"razor/{name}"
+        for name in ("fixed-40", "root-box", "power-order-3", "exp-box", "tan-box", "norm-3-2-wave-upper")
+    ),
+]
+"""Certificates whose least limits are recorded."""
+
+
+def least_limits(data: bytes) -> Iterator[tuple[str, int]]:
+    """For each limit of the kernel the least value with which a certificate is proved, if that is more than 1."""
+    for name, default in asdict(kernel.Limits()).items():
+        good, bad = default, 0
+        while good - bad > 1:
+            middle = (good + bad) // 2
+            if kernel_says(data, replace(kernel.Limits(), **{name: middle})) == "proved":
+                good = middle
+            else:
+                bad = middle
+        if good > 1:
+            yield name, good
+
+
 def main() -> None:
-    """Write the folder anew."""
+    """Write the folder anew, and least_limits.json."""
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.iterdir():
         old.unlink()
@@ -227,6 +255,8 @@ def main() -> None:
         beyond = f"{edge[1].numerator}/{edge[1].denominator}"
         (FOLDER / f"{name}.edge").write_text(json.dumps([list(place), beyond]) + "\n")
     print(f"{len(list(FOLDER.glob('*.json')))} razors")
+    least = {name: dict(least_limits((FOLDER.parent / f"{name}.json").read_bytes())) for name in LIMITED}
+    (FOLDER.parent / "least_limits.json").write_text(json.dumps(least, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from heads import kernel_says, sealed
 
+from attncert.verifier import kernel
+
 FOLDER = Path(__file__).parent / "razor"
+LEAST = json.loads((FOLDER.parent / "least_limits.json").read_text())
 RAZORS = sorted(FOLDER.glob("*.json"))
 
 
@@ -28,3 +32,14 @@ def test_a_unit_decides(path: Path) -> None:
         at = at[step]
     at[place[-1]] = number
     assert kernel_says(sealed(document)) == "leaf"
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_limits_count_exactly(name: str) -> None:
+    data = (FOLDER.parent / f"{name}.json").read_bytes()
+    assert len(LEAST[name]) > 4
+    for limit, least in LEAST[name].items():
+        assert kernel_says(data, replace(kernel.Limits(), **{limit: least})) == "proved"
+        assert kernel_says(data, replace(kernel.Limits(), **{limit: least - 1})) in ("limit", "leaf", "undefined"), (
+            limit
+        )
