@@ -22,15 +22,18 @@ if TYPE_CHECKING:
         fit,
         verify,
     )
+    from attncert.auditing import Audit, audit
     from attncert.certificates.attention import Attention
     from attncert.certificates.errors import InputError
     from attncert.tradeoffs import tradeoff
 
 __all__ = [
     "Attention",
+    "Audit",
     "Certificate",
     "InputError",
     "Result",
+    "audit",
     "bound",
     "certify",
     "certify_indicator",
@@ -44,6 +47,8 @@ __all__ = [
 
 _HOMES = {name: ("attncert.api", name) for name in __all__} | {
     "Attention": ("attncert.certificates.attention", "Attention"),
+    "Audit": ("attncert.auditing", "Audit"),
+    "audit": ("attncert.auditing", "audit"),
     "InputError": ("attncert.certificates.errors", "InputError"),
     "tradeoff": ("attncert.tradeoffs", "tradeoff"),
 }

@@ -51,7 +51,7 @@ from attncert.verifier.journal import Journal, read_document, remove
 from attncert.verifier.outcome import Outcome
 from attncert.verifier.prove import require_proof
 from attncert.verifier.prove import verify as search_evidence
-from attncert.verifier.reduction import reduce_head
+from attncert.verifier.reduction import reduce_head, single_head
 from attncert.verifier.regions import partition_of
 from attncert.verifier.singular import require_integrable
 
@@ -313,8 +313,8 @@ def bound(
             verdict, detail = "proved", f"{detail}; the kernel checked both ends"
     return Result(
         verdict=verdict,
-        error_lower=_decimal(ends["lower"], ROUND_FLOOR),
-        error_upper=_decimal(ends["upper"], ROUND_CEILING),
+        error_lower=decimal(ends["lower"], ROUND_FLOOR),
+        error_upper=decimal(ends["upper"], ROUND_CEILING),
         tokens=found.tokens,
         boxes=found.boxes,
         seconds=time.monotonic() - started,
@@ -505,7 +505,7 @@ def _first_proved(
                 proof=settings.proof,
                 check=settings.check,
                 progress=settings.progress,
-                max_boxes=None if candidate.is_last else 200_000 + 40 * candidate.attention.tokens,
+                max_boxes=None if candidate.is_last else candidate.boxes + 40 * candidate.attention.tokens,
             )
             boxes += result.boxes
             best, left = min(result, best, key=_merit), result.journal
@@ -532,8 +532,9 @@ def fit(
 ) -> Result:
     """Give the head in a certificate the best values for its keys and biases, and certify the error that it then has.
 
-    The values are those of a linear program, rounded to `precision` bits or to `dtype`; the new claim is the upper end
-    of an enclosure of the error to the relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
+    Values that depend on the input go on doing so, on the same entries of it. The values are those of a linear program,
+    rounded to `precision` bits or to `dtype`; the new claim is the upper end of an enclosure of the error to the
+    relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
     the error over all values with these keys and biases, and the ratio of the two (docs/theory.md, section 16). That
     bound is the verifier's; the kernel checks both ends of the enclosure.
 
@@ -549,11 +550,20 @@ def fit(
     require_points(statement.conditions, statement.domain)
     columns, tokens = reduce_head(statement.attention), statement.attention.tokens
     scores = [Scores(column.keys, column.biases) for column in columns]
-    fitting = Fitting(statement.function, statement.domain, scores, tokens, statement.conditions, deadline)
-    fits = [fitting.best(row, values) for row, values in enumerate(columns[0].values)]
+    known = columns[0].slopes
+    fitting = Fitting(statement.function, statement.domain, scores, tokens, statement.conditions, deadline, list(known))
+    fits = [
+        fitting.best(row, values, {k: rows[row] for k, rows in known.items()})
+        for row, values in enumerate(columns[0].values)
+    ]
+
+    def rounded(numbers: Sequence[Fraction]) -> list[Fraction]:
+        return [mpf_to_fraction(fraction_to_mpf(number, precision)) for number in numbers]
+
     head = with_values(
-        statement.attention,
-        [[mpf_to_fraction(fraction_to_mpf(value, precision)) for value in each.values] for each in fits],
+        single_head(statement.attention),
+        [rounded(each.values) for each in fits],
+        {k: [rounded(each.slopes[k]) for each in fits] for k in known},
     )
     notes = {**certificate.notes, "values": "fitted", "sampled_error": f"{max(each.error for each in fits):.6g}"}
     if number is not None:
@@ -571,7 +581,7 @@ def fit(
         (least_error(statement, row, places, deadline) for row, each in enumerate(fits) for places in each.places),
         default=Fraction(0),
     )
-    lower = _decimal(least, ROUND_FLOOR) or "0"
+    lower = decimal(least, ROUND_FLOOR) or "0"
     notes = notes | {"optimum": {"least": lower}}
     if found.error_upper is not None and float(lower) > 0:
         notes["optimum"]["ratio"] = f"{float(Fraction(found.error_upper) / Fraction(lower)):.6g}"
@@ -666,7 +676,7 @@ class _Request:
     conditions: tuple[Condition, ...]
     precision: int
     method: str
-    max_value: float | None
+    max_value: Fraction | None
     number: Format | None
 
     def task(self, deadline: Deadline, apriori: bool = False, sharp: bool = False) -> Task:
@@ -704,37 +714,54 @@ def _request(
     max_value: str | Fraction | int | None,
     dtype: str | None,
 ) -> _Request:
-    box, members = parse_domain(domain)
-    space = _input_space(target, box, attention, shape)
-    if len(members) > 1:
-        where = (union_condition(members, space.variable_name), *where)
     _require_precision(precision)
     number = None if dtype is None else format_named(dtype)
     if isinstance(tolerance, float):
         raise InvalidClaim("give the tolerance as a string such as '0.05', or a Fraction: a float is not exact")
     claim = error_claim(norm, parse_tolerance(tolerance) if isinstance(tolerance, str) else Fraction(tolerance))
+    require_method(method, claim, bounded=max_value is not None)
+    box, members = parse_domain(domain)
+    space, parsed, conditions = pose(target, box, members, claim, attention, shape, where)
+    return _Request(parsed, box, claim, space, conditions, precision, method, _largest_value(max_value), number)
+
+
+def pose(
+    target: str,
+    box: Box,
+    members: Sequence[Box],
+    claim: SupError | LpError,
+    attention: str,
+    shape: str | None,
+    where: Sequence[str],
+) -> tuple[InputSpace, Target, tuple[Condition, ...]]:
+    """The input, the target and the conditions of a claim about an error on a box, or on the union of `members`.
+
+    Raises InputError, with one clear line, for what makes no claim that can be decided.
+    """
+    space = _input_space(target, box, attention, shape)
+    if len(members) > 1:
+        where = (union_condition(members, space.variable_name), *where)
     if isinstance(claim, LpError):
         if claim.power > MAX_POWER:
             raise InvalidClaim(f"an L_p norm with p above {MAX_POWER} is not supported")
         if any(lo == hi for lo, hi in box.sides):
             raise InvalidDomain("an L_p norm needs a domain whose sides all have positive length")
-    require_method(method, claim, bounded=max_value is not None)
     require_searchable(box, claim.tolerance)
     conditions = tuple(parse_condition(condition, space) for condition in where)
     parsed = parse_target(target, space)
     if isinstance(claim, LpError):
         require_integrable(parsed, box, claim.power, conditions)
-    return _Request(parsed, box, claim, space, conditions, precision, method, _largest_value(max_value), number)
+    return space, parsed, conditions
 
 
-def _largest_value(max_value: str | Fraction | int | None) -> float | None:
-    """The bound on the values of the tokens, for the construction whose values may be large."""
+def _largest_value(max_value: str | Fraction | int | None) -> Fraction | None:
+    """The bound on the values of the tokens, for constructions whose values may be large."""
     if max_value is None:
         return None
     largest = parse_exact(max_value) if isinstance(max_value, str) else Fraction(max_value)
     if not 0 < largest <= 10**300:
         raise InputError("the bound on the values must be positive and at most 1e300")
-    return float(largest)
+    return largest
 
 
 def _require_precision(precision: int) -> None:
@@ -880,8 +907,8 @@ def _result(certificate: Certificate, outcome: Outcome, verdict: str, detail: st
         lower, upper = evidence.lower, evidence.upper
     return Result(
         verdict=verdict,
-        error_lower=_decimal(lower, ROUND_FLOOR),
-        error_upper=_decimal(upper, ROUND_CEILING),
+        error_lower=decimal(lower, ROUND_FLOOR),
+        error_upper=decimal(upper, ROUND_CEILING),
         tokens=outcome.tokens,
         boxes=outcome.boxes,
         seconds=seconds,
@@ -907,7 +934,7 @@ def _fraction(x: float) -> Fraction | None:
     return Fraction(x) if math.isfinite(x) else None
 
 
-def _decimal(x: Fraction | None, rounding: str) -> str | None:
+def decimal(x: Fraction | None, rounding: str) -> str | None:
     """Nine significant decimal digits, rounded outward."""
     if x is None:
         return None

@@ -455,6 +455,48 @@ def bound(file: Path, output: Path | None, witness: Path | None, force: bool, as
     return EXIT_CODES[result.verdict]
 
 
+@cli.command(
+    epilog=_examples(
+        "attncert audit claim.toml -o verdict.json",
+        "attncert audit claim.toml --gap 1e-4 --tightest smallest.json --json",
+    )
+)
+@click.argument("claim", metavar="CLAIM.toml", type=click.Path(path_type=Path))
+@_option("--gap", metavar="G", default="0.01", help="Relative gap of the bracket: upper <= (1 + G) lower.")
+@proof_options
+@memory_option
+@output_file
+@click.option(
+    "--tightest", type=click.Path(path_type=Path), help="Also write a certificate of the smallest tolerance proved."
+)
+@output_options
+def audit(claim: Path, output: Path, tightest: Path | None, force: bool, as_json: bool, **request: Any) -> int:
+    """Decide the claim in CLAIM.toml about the weights that it names: somebody's weights against somebody's bound.
+
+    Proves the claim, or refutes it, and brackets the smallest tolerance that holds. The certificate is written in each
+    case: a refutation is evidence too. Of an undecided claim it has none, and `attncert verify` can go on from it.
+
+    Weights are .npz, .safetensors, .json or PyTorch files, read exactly and without running anything (docs/audit.md).
+    """
+    _require(claim)
+    for path in (output, tightest):
+        if path is not None:
+            _refuse_output(path, force)
+    from attncert.auditing import audit as decide
+
+    with _progress_bar() as progress:
+        found = decide(claim, **request, progress=progress)
+    found.certificate.save(output, overwrite=force)
+    if tightest is not None and found.tightest is not None:
+        found.tightest.save(tightest, overwrite=force)
+    elif tightest is not None:
+        _say(f"{tightest} was not written: no tolerance is proved")
+    click.echo(
+        reports.dump(reports.audit_json(found, str(output))) if as_json else reports.audit_text(found, str(output))
+    )
+    return EXIT_CODES[found.verdict]
+
+
 @cli.command(epilog=_examples("attncert fit sin.json -o fitted.json"))
 @click.argument("file", type=click.Path(path_type=Path))
 @_option("--gap", metavar="G", default="0.01", help="Relative gap of the enclosure whose upper end is claimed.")

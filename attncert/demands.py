@@ -21,8 +21,9 @@ from attncert.certificates.condition import parse_condition
 from attncert.certificates.domain import Box, parse_domain, union_condition
 from attncert.certificates.errors import InputError, InvalidClaim
 from attncert.certificates.numbers import parse_exact
-from attncert.certificates.statement import Statement
+from attncert.certificates.statement import Statement, canonical
 from attncert.certificates.target import Instruction, Target, parse_target
+from attncert.head_source import HeadSource
 from attncert.verifier.kernel import Finding
 
 LOCK_FORMAT = "attncert-lock/1"
@@ -68,7 +69,7 @@ class Requirement:
             case SupError() | LpError() if self.name == "error":
                 if self.power != (claim.power if isinstance(claim, LpError) else None):
                     return "the claim is about another norm"
-                return _off(_proved(statement, found), self.below, self.number)
+                return _off(proved_ends(statement, found), self.below, self.number)
             case Indicator() if self.name in ("measure", "delta"):
                 value = claim.delta if self.name == "delta" else parse_exact(found.bound or "1e99")
                 return _off((None, value), True, self.number)
@@ -82,7 +83,8 @@ class Requirement:
 class UserClaim:
     """A claim about the error of a head for a target on a domain, as somebody wrote it down.
 
-    `below` tells whether the error is said to be at most `number`, or more than that. `kind` is that of the head.
+    `below` tells whether the error is said to be at most `number`, or at least that. `kind` is that of the head, and
+    `source` says where its weights are, if the claim does.
     """
 
     path: str
@@ -95,6 +97,7 @@ class UserClaim:
     number: Fraction
     kind: str | None
     shape: str | None
+    source: HeadSource | None = None
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -128,12 +131,17 @@ class UserClaim:
         kind = attention.get("kind") if isinstance(attention, dict) else attention
         if kind not in (None, "self", "cross"):
             raise InvalidClaim('the attention has the kind "self" or "cross"')
+        source = None
+        if isinstance(attention, dict) and set(attention) - {"kind"}:
+            source = HeadSource.parse(attention, Path(path).parent)
         below = "tolerance" in texts
         number = parse_tolerance(texts["tolerance" if below else "at_least"])
         norm = texts.get("norm", "inf")
         error_claim(norm, number)
         box, members = parse_domain(texts["domain"])
-        return cls(path, texts["target"], box, tuple(where), members, norm, below, number, kind, texts.get("shape"))
+        return cls(
+            path, texts["target"], box, tuple(where), members, norm, below, number, kind, texts.get("shape"), source
+        )
 
     def unmet(self, statement: Statement, found: Finding) -> str | None:
         """Why what the kernel found is not this claim, or less than it; None when it proves the claim."""
@@ -159,7 +167,20 @@ class UserClaim:
             return f"the target is {statement.function.source}"
         if {_meaning(c) for c in conditions} != {_meaning(c.indicator) for c in statement.conditions}:
             return "the conditions of the domain differ"
-        return _off(_proved(statement, found), self.below, self.number)
+        return self._other_head(statement) or _off(proved_ends(statement, found), self.below, self.number)
+
+    def _other_head(self, statement: Statement) -> str | None:
+        """Why the head is not the one in the weights file of the claim, if it names one."""
+        if self.source is None:
+            return None
+        from attncert.weights import load_head
+
+        try:
+            head = load_head(self.source, statement.space).attention
+        except InputError as error:
+            return str(error)
+        same = canonical(head.to_json()) == canonical(statement.attention.to_json())
+        return None if same else f"the head is not the one in {self.source.weights.name}"
 
 
 def _meaning(target: Target) -> tuple[tuple[int, int], tuple[Instruction, ...], tuple[int, ...]]:
@@ -167,7 +188,7 @@ def _meaning(target: Target) -> tuple[tuple[int, int], tuple[Instruction, ...], 
     return target.shape, target.tape, target.outputs
 
 
-def _proved(statement: Statement, found: Finding) -> tuple[Fraction | None, Fraction | None]:
+def proved_ends(statement: Statement, found: Finding) -> tuple[Fraction | None, Fraction | None]:
     """What was proved of the norm of the error: it is at least the first number, and at most the second."""
     if found.verdict == "proved":
         return _number(found.lower), _number(found.bound)

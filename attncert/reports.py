@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attncert.api import Certificate, Result
+    from attncert.auditing import Audit
     from attncert.certificates.claim import Claim
     from attncert.certificates.evidence import Evidence
     from attncert.tradeoffs import Row
@@ -79,6 +80,47 @@ def result_text(result: Result, file: str | None) -> str:
         ("file", file),
     ]
     return f"{result.verdict}: {one_line(result.detail)}\n{table(rows)}"
+
+
+def audit_json(audit: Audit, file: str | None) -> dict[str, object]:
+    """The object that `audit --json` prints: the keys of every result, and those of the claim and its weights."""
+    return {
+        "verdict": audit.verdict,
+        "claim": audit.claim,
+        "error_lower": audit.error_lower,
+        "error_upper": audit.error_upper,
+        "point": audit.point,
+        "tokens": audit.tokens,
+        "boxes": audit.boxes,
+        "seconds": round(audit.seconds, 3),
+        "statement_sha256": audit.statement_sha256,
+        "file": file,
+        "weights": audit.weights,
+        "unused": list(audit.unused),
+        "detail": audit.detail,
+    }
+
+
+def audit_text(audit: Audit, file: str | None) -> str:
+    """The verdict on a claim, and what is known of the error, for people."""
+    from attncert.certificates.numbers import parse_exact
+
+    place = None
+    if audit.point is not None:
+        place = ", ".join(f"{name} = {spell(parse_exact(x))}" for name, x in audit.point.items())
+    rows: list[tuple[str, object]] = [
+        ("claim", audit.claim),
+        ("error", enclosure(audit.error_lower, audit.error_upper)),
+        ("point", None if place is None else f"{place}: the error there is more than {audit.error_lower}"),
+        ("weights", audit.weights),
+        ("not used", ", ".join(audit.unused) or None),
+        ("tokens", f"{audit.tokens:,}"),
+        ("boxes", f"{audit.boxes:,}"),
+        ("seconds", f"{audit.seconds:.2f}"),
+        ("statement", audit.statement_sha256),
+        ("file", file),
+    ]
+    return f"{audit.verdict}: {one_line(audit.detail)}\n{table(rows)}"
 
 
 def tradeoff_text(row: Row) -> str:
@@ -217,8 +259,13 @@ def certificate_json(certificate: Certificate, file: str) -> dict[str, object]:
 
 def certificate_text(certificate: Certificate, file: str) -> str:
     """What a certificate says, for people; of the notes only those that constructors write."""
+    from attncert.certificates.attention import SumAttention
+
     statement, notes = certificate.statement, certificate.notes
     head = statement.attention
+    kind = f"{head.kind}-attention"
+    if isinstance(head, SumAttention):
+        kind = f"{len(head.heads)} heads of {head.heads[0].kind}-attention"
     shapes = [f"{rows} x {columns}" for rows, columns in (*head.input_shapes, head.output_shape)]
     made = (
         f"{name} {_words(notes[name])}" for name in ("method", "grid", "beta", "precision", "dtype") if name in notes
@@ -228,7 +275,7 @@ def certificate_text(certificate: Certificate, file: str) -> str:
         ("domain", " where ".join([str(statement.domain), *(condition.source for condition in statement.conditions)])),
         (
             "head",
-            f"{head.kind}-attention, {head.tokens:,} tokens, input {' and '.join(shapes[:-1])}, output {shapes[-1]}",
+            f"{kind}, {head.tokens:,} tokens, input {' and '.join(shapes[:-1])}, output {shapes[-1]}",
         ),
         ("made by", ", ".join(made) or None),
         ("claim", claim_text(statement.claim)),

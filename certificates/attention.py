@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import product
 from typing import Any, ClassVar
 
 import mpmath
@@ -250,11 +251,70 @@ class CrossAttention(_Head):
 
 Attention = SelfAttention | CrossAttention
 
+
+@dataclass(frozen=True)
+class SumAttention:
+    """The sum of several heads of one kind on the same inputs, T = sum_h T_h: a layer of several heads.
+
+    An output projection W_h of each head is part of its W_V: W_h (W_V Z softmax(...)) = (W_h W_V) Z softmax(...).
+    """
+
+    kind: ClassVar[str] = "sum"
+
+    heads: tuple[Attention, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse heads of several kinds, with different inputs or outputs, and none (InvalidAttention)."""
+        if not self.heads:
+            raise InvalidAttention("a sum of heads has at least one")
+        shapes = {(head.kind, head.input_shapes, head.output_shape) for head in self.heads}
+        if len(shapes) > 1:
+            raise InvalidAttention("the heads of a sum have one kind, the same inputs and the same shape of the output")
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of all heads together."""
+        return sum(head.tokens for head in self.heads)
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape (d_o, n_o) of T."""
+        return self.heads[0].output_shape
+
+    @property
+    def input_shapes(self) -> tuple[Shape, ...]:
+        """The shapes of the inputs, in the order of their entries in x."""
+        return self.heads[0].input_shapes
+
+    def __call__(self, *inputs: object, precision: int = 106) -> Any:
+        """Evaluate the sum, as a head is evaluated."""
+        total, *others = (head(*inputs, precision=precision) for head in self.heads)
+        for other in others:
+            for r, j in product(*map(range, self.output_shape)):
+                total[r, j] += other[r, j]  # matrices of mpmath do not add up: each has a context of its own
+        return total
+
+    def to_json(self) -> dict[str, object]:
+        """The `attention` object of a certificate."""
+        return {"kind": self.kind, "heads": [head.to_json() for head in self.heads]}
+
+
+AnyAttention = Attention | SumAttention
+
 _WEIGHTS = ("W_K", "W_Q", "W_V", "W_O")
 
 
-def attention_from_json(value: object) -> Attention:
+def attention_from_json(value: object) -> AnyAttention:
     """Read the `attention` object of a certificate; raises InvalidAttention or InvalidNumber."""
+    if not isinstance(value, Mapping) or value.get("kind") != "sum":
+        return head_from_json(value)
+    if set(value) != {"kind", "heads"} or not isinstance(value["heads"], list):
+        raise InvalidAttention("a sum of heads has the keys heads, kind, and a list of heads")
+    return SumAttention(tuple(map(head_from_json, value["heads"])))
+
+
+def head_from_json(value: object) -> Attention:
+    """Read a single head; raises InvalidAttention or InvalidNumber."""
     if not isinstance(value, Mapping):
         raise InvalidAttention("the attention of a certificate is an object")
     kinds: dict[object, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
@@ -263,7 +323,7 @@ def attention_from_json(value: object) -> Attention:
     }
     kind = value.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
-        raise InvalidAttention('the attention of a certificate has the kind "self" or "cross"')
+        raise InvalidAttention('the attention of a certificate has the kind "self" or "cross", or "sum" of such')
     shapes, linear, constants = kinds[kind]
     expected = {"kind", *shapes, *linear, *constants, *_WEIGHTS}
     if set(value) != expected:

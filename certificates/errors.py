@@ -21,6 +21,10 @@ class InvalidAttention(InputError):
     """Attention matrices whose shapes do not fit, or a head outside the supported family."""
 
 
+class InvalidWeights(InputError):
+    """A file of weights that cannot be read exactly, or whose tensors do not make a head."""
+
+
 class InvalidClaim(InputError):
     """A tolerance or norm that makes no claim."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
-from attncert.certificates.attention import Attention, attention_from_json
+from attncert.certificates.attention import AnyAttention, attention_from_json
 from attncert.certificates.claim import Claim, Indicator, Partition, SupError, claim_from_json
 from attncert.certificates.condition import Condition, parse_condition
 from attncert.certificates.domain import Box, box_from_json
@@ -31,7 +31,7 @@ class Statement:
 
     target: Target | None
     domain: Box
-    attention: Attention
+    attention: AnyAttention
     claim: Claim
     conditions: tuple[Condition, ...] = ()
     spelling: str | None = field(default=None, repr=False)

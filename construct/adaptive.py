@@ -67,7 +67,7 @@ STEPS, LAST_STEPS = 12, 60
 SOFTNESS = (3.0, 8.0)
 """Change of the score difference across an interval, in the starts on a line."""
 
-SPARE = 2
+SPARE = 4
 """Tokens more than are of interest up to which a head grows: they may turn out not to be needed."""
 
 SCALES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)

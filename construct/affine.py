@@ -17,7 +17,7 @@ In cross-attention the values, W_V Z_K, depend on K alone. Sampling chooses all 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -34,12 +34,13 @@ from attncert.certificates.evaluate import evaluate_float
 from attncert.certificates.matrix import ZERO, Row
 from attncert.certificates.numbers import fraction_to_mpf, mpf_to_fraction
 from attncert.certificates.target import Target
-from attncert.construct.continuity import require_continuous
+from attncert.construct.continuity import require_continuous, require_defined
 from attncert.construct.embedding import Block, embed_blocks
 from attncert.construct.grading import Axis, axis_of
 from attncert.construct.pieces import Pieces, pieces_of
 from attncert.construct.resources import approximately, require_memory
 from attncert.construct.uniform import Candidate, rounded_up
+from attncert.construct.values import largest_value
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
@@ -71,11 +72,17 @@ ROUNDS = 12
 SLOPES = 1024
 """Points at which slopes along the axes are compared."""
 
+TRANSCENDENTAL = 10
+"""Multiplications for which a step of the target at a sample stands."""
+
 RIDGE = 1e-10
 """Part of the size of a column that its coefficient counts as an error."""
 
 LARGEST = 1e4
 """Most that a value may exceed the target."""
+
+CAP_SLACK = 1e-9
+"""Part of a bound on the values that is left to their rounding."""
 
 MOST_TOKENS = 2000
 """Heads with more are left to the uniform construction."""
@@ -85,6 +92,15 @@ MOST_POINTS = 4_000_000
 
 ENOUGH = 0.01
 """The number of cells is found up to this part of it."""
+
+RESOLUTION = 1e-14
+"""The least tolerance relative to the size of the target: the values are found in float64."""
+
+EXACT = 0.01
+"""Part of the goal by which the pieces of a target may miss it."""
+
+MOST_EFFORT = 2e10
+"""Multiplications in fits and samples, unless asked otherwise: about a minute."""
 
 GATE_BITS = 40
 """The leak of the gate costs less than 2^-GATE_BITS of the tolerance."""
@@ -134,7 +150,8 @@ class Cells:
 class Fit:
     """Cells with the values of their tokens, constants and slopes (entries, *counts) each, those for the axes `free`.
 
-    `kept` (*counts) tells which cells have a token; `error` is the sampled error.
+    `kept` (*counts) tells which cells have a token; `error` is the sampled error, `largest` the largest value of a
+    token on the box.
     """
 
     cells: Cells
@@ -142,6 +159,7 @@ class Fit:
     slopes: tuple[FloatArray, ...]
     kept: BoolArray
     error: float
+    largest: float
 
     @property
     def tokens(self) -> int:
@@ -156,56 +174,103 @@ def affine_candidates(
     *,
     precision: int,
     apriori_only: bool = False,
+    max_value: Fraction | None = None,
     limit: int | None = None,
+    effort: float = MOST_EFFORT,
     deadline: Deadline = NEVER,
     conditions: Sequence[Condition] = (),
 ) -> Iterator[Candidate]:
-    """Heads to try, the one with the fewest tokens first; limit: the most tokens that are of interest.
+    """Heads to try, the one with the fewest tokens first.
 
-    Raises InvalidTarget when the target jumps or lacks values on the box, TooLarge when it bends too much for the
+    max_value: a bound on the values of the tokens over the box. limit: the most tokens that are of interest. effort:
+    multiplications after which no further head is tried.
+
+    Raises InvalidTarget when the target jumps or lacks values on the domain, TooLarge when it bends too much for the
     tolerance; OutOfTime.
     """
     if apriori_only:
         raise InvalidTarget(f"there is no a-priori bound: {NO_BOUND}")
+    require_defined(target, box, conditions)
     require_continuous(target, box, conditions)
-    search = _Search(target, box, float(tolerance), conditions, deadline)
-    pieces = pieces_of(target, box) if target.space.query_shape is None else None
     most = MOST_TOKENS if limit is None else min(MOST_TOKENS, limit)
-    if pieces is not None and len(pieces.constants) > most:
-        pieces = None
+    pieces = _useful_pieces(target, box, float(tolerance), most, max_value)
+    fine = float(tolerance) < RESOLUTION * sampled_size(target, box, conditions)
+    if fine and pieces is None:
+        raise TooLarge(f"the affine construction is for tolerances above {RESOLUTION:g} of the target")
+    search = None
+    if not fine and (pieces is None or len(pieces.constants) > 1):
+        search = _Search(target, box, tolerance, conditions, deadline, effort, max_value)
     last: tuple[int, ...] = ()
     for margin in MARGINS:
+        is_last = margin == MARGINS[-1]
         goal = float(tolerance) * (1 - margin)
-        best = search.fewest(goal, most if pieces is None else len(pieces.constants) - 1)
+        best = None
+        if search is not None:
+            try:
+                best = search.fewest(goal, most if pieces is None else len(pieces.constants) - 1)
+            except TooLarge:
+                if pieces is None and not last:
+                    raise
         if best is None and pieces is not None:
-            yield _piecewise(target, pieces, goal, precision, is_last=margin == MARGINS[-1])
+            yield _piecewise(target, box, pieces, goal, precision, is_last=is_last)
+        elif best is None and last:
+            return
         elif best is None:
-            raise TooLarge(f"the affine construction needs more than {approximately(most)} tokens for this tolerance")
+            bounded = "" if max_value is None else f" and values up to {float(max_value):g}"
+            raise TooLarge(
+                f"the affine construction needs more than {approximately(most)} tokens for this tolerance{bounded}"
+            )
         elif best.cells.counts != last:
             last = best.cells.counts
-            yield _candidate(target, best, tolerance, precision, is_last=margin == MARGINS[-1])
+            yield _candidate(target, box, best, tolerance, precision, is_last=is_last)
 
 
-def _piecewise(target: Target, pieces: Pieces, goal: float, precision: int, *, is_last: bool) -> Candidate:
+def sampled_size(target: Target, box: Box, conditions: Sequence[Condition] = ()) -> float:
+    """About the largest |f|, by samples."""
+    ends = np.array([[float(lo) for lo, _ in box.sides], [float(hi) for _, hi in box.sides]])
+    points = ends[0] + (ends[1] - ends[0]) * np.random.default_rng(6).random((SLOPES, box.dimension))
+    values = np.abs(evaluate_float(target, points[estimate_inside(conditions, points)]))
+    return float(np.max(values, initial=0.0, where=np.isfinite(values)))
+
+
+def _useful_pieces(target: Target, box: Box, tolerance: float, most: int, max_value: Fraction | None) -> Pieces | None:
+    """The pieces of the target, if there are few and they are near enough to it."""
+    if target.space.query_shape is not None:
+        return None
+    with np.errstate(all="ignore"):  # what overflows is no piece
+        pieces = pieces_of(target, box)
+    if pieces is None or len(pieces.constants) > most or pieces.misfit > EXACT * tolerance:
+        return None
+    if max_value is not None and largest_value(_head_of(target, pieces, ZERO), box) > max_value:
+        return None
+    return pieces
+
+
+def _piecewise(target: Target, box: Box, pieces: Pieces, goal: float, precision: int, *, is_last: bool) -> Candidate:
     """The head whose scores are kappa times its values."""
-    kappa = rounded_up(Fraction(max(pieces.excess() / goal, 1e-300)))
-    factor = kappa * pieces.sign
-    keys = [[factor * g[k] for g in pieces.slopes] for k in range(target.space.size)]
-    biases = [factor * u for u in pieces.constants]
-    values = [[_rounded(u, precision) for u in pieces.constants]]
-    slopes = [[list(row) for row in zip(*pieces.slopes, strict=True)]]
-    head = embed_blocks(target.space, [Block(keys, biases, values, slopes)])
+    kappa = rounded_up(Fraction(pieces.excess() / goal)) if len(pieces.constants) > 1 else ZERO
+    head = _head_of(target, pieces, kappa)
     notes = {
         "method": "affine",
-        "pieces": len(biases),
+        "pieces": len(pieces.constants),
         "beta": f"{float(kappa):.6g}",
+        "max_value": f"{float(largest_value(head, box)):.6g}",
         "precision": precision,
         "apriori": {"none": NO_BOUND},
     }
-    return Candidate(head, pieces.excess() / float(kappa), notes, is_last)
+    error = pieces.excess() / float(kappa) if kappa else 0.0
+    return Candidate(head, error, notes, is_last)
 
 
-def _candidate(target: Target, fit: Fit, tolerance: Fraction, precision: int, *, is_last: bool) -> Candidate:
+def _head_of(target: Target, pieces: Pieces, kappa: Fraction) -> Attention:
+    factor = kappa * pieces.sign
+    keys = [[factor * g[k] for g in pieces.slopes] for k in range(target.space.size)]
+    biases = [factor * u for u in pieces.constants]
+    slopes = [[list(row) for row in zip(*pieces.slopes, strict=True)]]
+    return embed_blocks(target.space, [Block(keys, biases, [list(pieces.constants)], slopes)])
+
+
+def _candidate(target: Target, box: Box, fit: Fit, tolerance: Fraction, precision: int, *, is_last: bool) -> Candidate:
     columns = target.shape[1]
     gate = ZERO
     if columns > 1:
@@ -220,6 +285,7 @@ def _candidate(target: Target, fit: Fit, tolerance: Fraction, precision: int, *,
         "grid": list(fit.cells.counts),
         "beta": low if low == high else f"{low} to {high}",
         **({"gate": f"{float(gate):.6g}"} if gate else {}),
+        "max_value": f"{float(largest_value(head, box)):.6g}",
         "precision": precision,
         "apriori": {"none": NO_BOUND},
     }
@@ -247,10 +313,18 @@ class _Search:
     """The search for the grid with the fewest cells whose sampled error is at most a goal."""
 
     def __init__(
-        self, target: Target, box: Box, tolerance: float, conditions: Sequence[Condition], deadline: Deadline
+        self,
+        target: Target,
+        box: Box,
+        tolerance: Fraction,
+        conditions: Sequence[Condition],
+        deadline: Deadline,
+        effort: float,
+        max_value: Fraction | None,
     ) -> None:
-        self.target, self.box, self.tolerance = target, box, tolerance
-        self.conditions, self.deadline = conditions, deadline
+        self.target, self.box, self.tolerance = target, box, float(tolerance)
+        self.conditions, self.deadline, self.effort = conditions, deadline, effort
+        self.cap = math.inf if max_value is None else float(max_value) * (1 - CAP_SLACK)
         self.m = box.dimension
         self.moving = [k for k, (lo, hi) in enumerate(box.sides) if lo < hi]
         space = target.space
@@ -333,13 +407,13 @@ class _Search:
             kinked = KINK_SHARES if any(axis.kinks for axis in self.axes) else KINK_SHARES[:1]
             thetas = SHARP if not together else SOFT if unknowns <= FEW else SOFT[2::2]
             for theta, share in product(thetas, kinked):
-                self.deadline.check()
                 cells = Cells(cuts, tuple(self._kappas(k, cuts[k], theta, share) for k in range(self.m)))
                 fit = self._together(cells, best) if together else self._apart(cells)
                 if fit is not None and not together:
                     excess = fit.error / self.goal
                     self.excess = excess if self.excess == 1.0 else min(self.excess, excess)
-                if fit is not None and fit.error <= self.goal and (best is None or fit.error < best.error):
+                fits = fit is not None and fit.error <= self.goal and fit.largest <= self.cap
+                if fit is not None and fits and (best is None or fit.error < best.error):
                     best = fit
                 if math.prod(cells.counts) == 1:
                     break
@@ -380,6 +454,7 @@ class _Search:
 
     def _sampled(self, ticks: Sequence[FloatArray]) -> tuple[FloatArray, FloatArray, BoolArray]:
         """The points of a lattice (P, m), the target there (P, entries), and which points count (P,)."""
+        self._spend(math.prod(map(len, ticks)) * len(self.target.tape) * TRANSCENDENTAL)
         mesh = np.meshgrid(*ticks, indexing="ij")
         points = np.stack([axis.ravel() for axis in mesh], axis=1)
         values = evaluate_float(self.target, points)
@@ -425,6 +500,7 @@ class _Search:
         points, values, counts = self._sampled(ticks)
         if not counts.any():
             return 0.0
+        self._spend(len(points) * max(cells.counts) * (1 + len(constants) * (1 + len(self.free))))
         weights = [cells.weights(k, tick) for k, tick in enumerate(ticks)]
         below = _contracted(weights, kept.astype(np.float64)[None]).ravel()
         top = _contracted(weights, constants * kept).reshape(len(constants), -1)
@@ -464,13 +540,14 @@ class _Search:
         for k in self.free:
             columns.append(p * (points[:, k, None] - centres[k][place[k]]) / halves[k][place[k]])
         design = np.concatenate(columns, axis=1)
+        self._spend(design.size * design.shape[1] * len(_Basis.SHIFTS))
         goal = self.goal if rival is None else rival.error
         try:
             basis, solved = _Basis(design), []
         except np.linalg.LinAlgError:
             return None
         for e in range(values.shape[1]):
-            solution = basis.least_maximum(values[:, e], goal)
+            solution = basis.least_maximum(values[:, e], goal, self._spend)
             if solution is None:
                 return None
             solved.append(solution)
@@ -527,7 +604,21 @@ class _Search:
         for k, own in zip(self.free, coefficients[1:], strict=True):
             slopes[k][:, kept] = own / halves[k][place[k]]
             constants[:, kept] -= slopes[k][:, kept] * centres[k][place[k]]
-        return Fit(cells, constants, tuple(slopes), kept, self._error(cells, constants, slopes, kept))
+        reach = np.zeros_like(constants)  # of u + g . x from its middle, over the whole box
+        middles = constants.copy()
+        for k in self.free:
+            lo, hi = (float(end) for end in self.box.sides[k])
+            middles += slopes[k] * (lo + hi) / 2
+            reach += np.abs(slopes[k]) * (hi - lo) / 2
+        largest = float(np.max(np.abs(middles) + reach))
+        return Fit(cells, constants, tuple(slopes), kept, self._error(cells, constants, slopes, kept), largest)
+
+    def _spend(self, multiplications: float) -> None:
+        """Count multiplications; raises TooLarge when there have been too many."""
+        self.deadline.check()
+        self.effort -= multiplications
+        if self.effort < 0:
+            raise TooLarge("the affine construction takes too long for this tolerance")
 
 
 def _slope_spreads(target: Target, box: Box) -> FloatArray:
@@ -561,24 +652,27 @@ class _Basis:
     The basis is made by Cholesky factors, shifted at first (Fukaya et al., SIAM J. Sci. Comput. 42, 2020).
     """
 
+    SHIFTS = (1e-13, 1e-15, 0.0)
+
     def __init__(self, design: FloatArray) -> None:
         self.size = np.linalg.norm(design, axis=0)
         self.size[self.size == 0] = 1.0
         n = design.shape[1]
         q, self.r = np.concatenate([design / self.size, RIDGE * np.eye(n)]), np.eye(n)
-        for shift in (1e-13, 1e-15, 0.0):
+        for shift in self.SHIFTS:
             factor = np.linalg.cholesky(q.T @ q + shift * n * np.eye(n))
             q, self.r = np.linalg.solve(factor, q.T).T, factor.T @ self.r
         self.q, tail = q[:-n], q[-n:]
         self.ridge = tail.T @ tail
 
-    def least_maximum(self, values: FloatArray, goal: float) -> FloatArray | None:
+    def least_maximum(self, values: FloatArray, goal: float, spend: Callable[[float], None]) -> FloatArray | None:
         """Coefficients with |design c - values| <= goal, by reweighting towards the least maximum; None if that fails.
 
         The weighted root mean square of the best c is at most the least maximum, whatever the weights.
         """
         weights = np.ones(len(values))
         for turn in range(ROUNDS):
+            spend(self.q.size * self.q.shape[1])
             weighted = self.q.T * weights
             y = np.linalg.solve(weighted @ self.q + self.ridge + 1e-14 * np.eye(len(self.r)), weighted @ values)
             errors = np.abs(self.q @ y - values)

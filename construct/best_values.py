@@ -1,7 +1,8 @@
 """The best values for given keys and biases, by linear programming.
 
 With fixed scores a head is linear in its values, so values whose largest error on a set of samples is least solve a
-linear program. It is solved for a correction of known values, in units of their error, in an orthogonal basis of the
+linear program; so do values u_i + g_i . x that depend on the input, whose weights are p_i and p_i x_k. It is solved
+for a correction of known values, in units of their error, in an orthogonal basis of the
 softmax weights, so that values much larger than the error cost no digits; samples are exchanged as in Remez' second
 algorithm: those where the error of the last answer is largest join. The multipliers of the program name the places that
 hold the error up, from which a proof that no values do better can start. Nothing here proves anything.
@@ -10,9 +11,10 @@ hold the error up, from which a proof that no values do better can start. Nothin
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,8 +32,8 @@ from attncert.construct.bernstein import context_of, real
 
 FloatArray = npt.NDArray[np.float64]
 
-MOST_TOKENS = 500
-"""Heads with more tokens are not fitted: the program has that many unknowns."""
+MOST_UNKNOWNS = 500
+"""Heads with more numbers in a row of values are not fitted: the program has that many unknowns."""
 
 PATIENCE = 20.0
 """Seconds for one linear program; the exchange ends where that is not enough."""
@@ -76,13 +78,14 @@ class Scores:
 class Fitted:
     """Values of one output row, their largest sampled error, and the places (point, column) that hold it up.
 
-    places: sets of one more than there are tokens, the most promising first; in each that with the largest multiplier
-    comes first.
+    slopes: the coefficients of each input that values depend on. places: sets of one more than there are unknowns, the
+    most promising first; in each that with the largest multiplier comes first.
     """
 
     values: list[Fraction]
     error: float
     places: list[list[Place]]
+    slopes: dict[int, list[Fraction]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,10 +110,17 @@ class Fitting:
         tokens: int,
         conditions: Sequence[Condition] = (),
         deadline: Deadline = NEVER,
+        inputs: Sequence[int] = (),
     ) -> None:
-        """Take the samples. Raises TooLarge for heads with too many tokens."""
-        if tokens > MOST_TOKENS:
-            raise TooLarge(f"the values of {tokens} tokens are too many for the linear program: at most {MOST_TOKENS}")
+        """Take the samples; `inputs` are those that the values depend on. Raises TooLarge for too many unknowns."""
+        self.inputs = inputs
+        self.moving = [k for k in inputs if box.sides[k][0] < box.sides[k][1]]
+        self.unknowns = tokens * (1 + len(self.moving))
+        if self.unknowns > MOST_UNKNOWNS:
+            raise TooLarge(
+                f"the {self.unknowns} values of {tokens} tokens are too many for the linear program: at most "
+                f"{MOST_UNKNOWNS}"
+            )
         self.target, self.box, self.columns, self.tokens = target, box, columns, tokens
         self.conditions, self.deadline = conditions, deadline
         self.floats = [
@@ -142,7 +152,7 @@ class Fitting:
         points, values = points[known], values[known]
         n_o = len(self.columns)
         shaped = values.reshape(len(points), -1, n_o)
-        parts = [self.weights(points, j) for j in range(n_o)]
+        parts = [self.design(points, j) for j in range(n_o)]
         joined: dict[str, Any] = {
             "points": np.concatenate([points] * n_o),
             "column": np.repeat(np.arange(n_o), len(points)),
@@ -165,12 +175,17 @@ class Fitting:
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
-    def best(self, row: int, start: Row) -> Fitted:
+    def design(self, points: FloatArray, j: int) -> FloatArray:
+        """The weights of column j, and their products with the places of moving inputs: (points, unknowns)."""
+        p, middle, half = self.weights(points, j), (self.lo + self.hi) / 2, (self.hi - self.lo) / 2
+        return np.concatenate([p, *(p * ((points[:, k] - middle[k]) / half[k])[:, None] for k in self.moving)], axis=1)
+
+    def best(self, row: int, start: Row, slopes: Mapping[int, Row] = MappingProxyType({})) -> Fitted:
         """The best values of an output row, beginning with those known.
 
         Samples between those with the largest errors join between rounds of the exchange, so that kinks are found.
         """
-        known = [row_entry(start, i) for i in range(self.tokens)]
+        known = self._placed(start, slopes)
         residual, in_floats = self._residual(row, known)
         unit = float(np.max(np.abs(residual), initial=0.0)) or 1.0
         active = self._first(residual)
@@ -184,14 +199,39 @@ class Fitting:
         step = answer.step
         values = [old + Fraction(float(move)) * Fraction(unit) for old, move in zip(known, step, strict=True)]
         chosen = [self._independent(answer.active, answer.duals)] if len(answer.duals) == len(answer.active) else []
-        if answer.rank < self.tokens:  # the program could not tell all tokens apart
+        if answer.rank < self.unknowns:  # the program could not tell all of them apart
             chosen.insert(0, self._alternating(answer.errors))
         error = float(np.max(np.abs(answer.errors), initial=0.0)) * unit
-        return Fitted(values, error, [[self._place(t) for t in places] for places in chosen if places])
+        found = [[self._place(t) for t in places] for places in chosen if places]
+        return self._in_terms_of_x(values, slopes, error, found)
+
+    def _placed(self, start: Row, slopes: Mapping[int, Row]) -> list[Fraction]:
+        """The unknowns of values u + g . x: with place z_k = (x_k - c_k) / r_k in the box, u + g . c and g_k r_k."""
+        ends = self.box.sides
+        first = [
+            row_entry(start, i) + sum((row_entry(row, i) * sum(ends[k]) / 2 for k, row in slopes.items()), Fraction(0))
+            for i in range(self.tokens)
+        ]
+        halves = {k: (ends[k][1] - ends[k][0]) / 2 for k in self.moving}
+        return first + [row_entry(slopes[k], i) * halves[k] for k in self.moving for i in range(self.tokens)]
+
+    def _in_terms_of_x(
+        self, unknowns: Sequence[Fraction], start: Mapping[int, Row], error: float, places: list[list[Place]]
+    ) -> Fitted:
+        """The values of unknowns, with the slopes of inputs that do not move as they were."""
+        n, ends = self.tokens, self.box.sides
+        slopes = {k: [row_entry(row, i) for i in range(n)] for k, row in start.items()}
+        for place, k in enumerate(self.moving, start=1):
+            slopes[k] = [entry * 2 / (ends[k][1] - ends[k][0]) for entry in unknowns[place * n : (place + 1) * n]]
+        values = [
+            unknowns[i] - sum((slope[i] * sum(ends[k]) / 2 for k, slope in slopes.items()), Fraction(0))
+            for i in range(n)
+        ]
+        return Fitted(values, error, places, slopes)
 
     def _exchanged(self, residual: FloatArray, active: npt.NDArray[np.int64]) -> _Exchange:
         """Solve the program on ever more samples, until those left out have no larger errors."""
-        best = _Exchange(np.zeros(self.tokens), residual, active, np.zeros(0), self.tokens)
+        best = _Exchange(np.zeros(self.unknowns), residual, active, np.zeros(0), self.unknowns)
         for _ in range(ROUNDS):
             if self.deadline.passed():
                 break
@@ -219,7 +259,7 @@ class Fitting:
 
     def _first(self, residual: FloatArray) -> npt.NDArray[np.int64]:
         """Samples to begin with: evenly chosen ones, and those with the largest errors."""
-        few = min(len(residual), 4 * self.tokens + 8)
+        few = min(len(residual), 4 * self.unknowns + 8)
         spread = np.random.default_rng(5).permutation(len(residual))[:few]
         return np.union1d(spread, np.argsort(-np.abs(residual))[:few])
 
@@ -259,12 +299,22 @@ class Fitting:
         ]
         best = max(scores)
         weights = [context.exp(real(context, score - best)) for score in scores]
-        head = context.fdot(weights, [real(context, value) for value in values]) / context.fsum(weights)
+        n, places = self.tokens, [x[k] - sum(self.box.sides[k], Fraction(0)) / 2 for k in self.moving]
+        halves = [(hi - lo) / 2 for lo, hi in (self.box.sides[k] for k in self.moving)]
+        at_x = [
+            values[i]
+            + sum(
+                (z / r * values[b * n + i] for b, (z, r) in enumerate(zip(places, halves, strict=True), start=1)),
+                Fraction(0),
+            )
+            for i in range(n)
+        ]
+        head = context.fdot(weights, [real(context, value) for value in at_x]) / context.fsum(weights)
         f = evaluate_mp(self.target, x, 300)[row * len(self.columns) + int(self.column[t])]
         return float(real(context, mpf_to_fraction(f)) - head)
 
     def _alternating(self, errors: FloatArray) -> list[int]:
-        """On a line, tokens + 1 extrema of the error with alternating signs, if there are so many; largest first.
+        """On a line, one more extrema of the error than unknowns, of alternating signs, the largest first; or none.
 
         By de la Vallee-Poussin's theorem they bound the least error where the weights are a Chebyshev system.
         """
@@ -278,30 +328,30 @@ class Fitting:
                     extrema[-1] = t
             elif errors[t] != 0:
                 extrema.append(t)
-        while len(extrema) > self.tokens + 1:
+        while len(extrema) > self.unknowns + 1:
             sizes = np.abs(errors[extrema])
             k = int(np.argmin(sizes))
             inner = 0 < k < len(extrema) - 1
-            if inner and len(extrema) == self.tokens + 2:  # dropping it alone would leave two equal signs
+            if inner and len(extrema) == self.unknowns + 2:  # dropping it alone would leave two equal signs
                 k = 0 if sizes[0] < sizes[-1] else len(extrema) - 1
                 inner = False
             del extrema[k]
             if inner:
                 del extrema[k if sizes[k + 1] < sizes[k - 1] else k - 1]
-        return sorted(extrema, key=lambda t: -abs(errors[t])) if len(extrema) == self.tokens + 1 else []
+        return sorted(extrema, key=lambda t: -abs(errors[t])) if len(extrema) == self.unknowns + 1 else []
 
     def _independent(self, active: npt.NDArray[np.int64], duals: FloatArray) -> list[int]:
-        """Tokens + 1 samples whose weights are independent but for one relation, the multipliers' first.
+        """One more samples than unknowns whose weights are independent but for one relation, the multipliers' first.
 
         Those with multipliers are taken, then others by how far their weights are from the span of those taken.
         """
         order = np.argsort(-np.abs(duals))
-        needed = order[np.abs(duals[order]) > 1e-9 * max(float(np.abs(duals).max()), 1e-300)][: self.tokens + 1]
+        needed = order[np.abs(duals[order]) > 1e-9 * max(float(np.abs(duals).max()), 1e-300)][: self.unknowns + 1]
         chosen: list[int] = active[needed].tolist()
         rest = self.P.copy()
         for t in chosen[1:]:
             rest = _without(rest, rest[t])
-        while len(chosen) < self.tokens + 1:
+        while len(chosen) < self.unknowns + 1:
             rest[chosen] = 0
             t = int(np.argmax((rest**2).sum(axis=1)))
             if not float(rest[t] @ rest[t]) > 0:

@@ -26,9 +26,10 @@ Q holds the coefficients of entry (a, b), token by token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from types import MappingProxyType
 
 from attncert.certificates.attention import Attention, CrossAttention, SelfAttention
 from attncert.certificates.errors import InvalidAttention
@@ -84,22 +85,39 @@ def embed_blocks(space: InputSpace, blocks: Sequence[Block], gate: Fraction = ZE
     return _attention(space, keys, biases, values, lengths, gate, slopes)
 
 
-def with_values(head: Attention, values: Sequence[Row]) -> Attention:
+def with_values(
+    head: Attention, values: Sequence[Row], slopes: Mapping[int, Sequence[Row]] = MappingProxyType({})
+) -> Attention:
     """The head with other values: d_o rows, of a number for each token.
 
-    Raises InvalidAttention unless W_V selects rows of R that serve nothing else, as in the heads made here.
+    slopes: for each entry of the input that values depend on, by its place in x, the d_o rows of its coefficients.
+
+    Raises InvalidAttention unless W_V selects rows of Z that serve nothing else, as in the heads made here.
     """
     side = head.keys_side
     places = [list(head.W_V.row_items(r)) for r in range(head.W_V.shape[0])]
     rows = [items[0][0] for items in places if len(items) == 1 and items[0][1] == 1]
     others = [head.W_K, head.W_Q] if head.queries_side == side else [head.W_K]
     used = {c for W in others for r in range(W.shape[0]) for c, _ in W.row_items(r)}
-    moved = {r for P, _ in side.linear for r in range(P.shape[0]) if any(True for _ in P.row_items(r))}
-    if len(set(rows)) < len(places) or set(rows) & (used | moved):
-        raise InvalidAttention("the values of this head are not rows of R that could be replaced")
+    moved = [{r for r in range(P.shape[0]) if any(True for _ in P.row_items(r))} for P, _ in side.linear]
+    kept = tuple(term for term, reached in zip(side.linear, moved, strict=True) if not reached <= set(rows))
+    others_moved = {r for reached in moved if not reached <= set(rows) for r in reached}
+    if len(set(rows)) < len(places) or set(rows) & (used | others_moved):
+        raise InvalidAttention("the values of this head are not rows of Z of their own that could be replaced")
+    (d, n), (d_z, tokens) = side.shape, side.R.shape
+    terms = []
+    for r, row in enumerate(rows):
+        for a in range(d):
+            numbers = [slopes.get(side.offset + a * n + b) for b in range(n)]
+            Q = tuple(ZERO if each is None else each[r] for each in numbers)
+            if not all(row_is_zero(each) for each in Q):
+                terms.append((SparseMatrix((d_z, d), {(row, a): ONE}), DenseMatrix((n, tokens), Q)))
     entries = {row: values[r] for r, row in enumerate(rows)}
     R = DenseMatrix(side.R.shape, tuple(entries.get(r, side.R.row(r)) for r in range(side.R.shape[0])))
-    return replace(head, R=R) if isinstance(head, SelfAttention) else replace(head, R_K=R)
+    linear = (*kept, *terms)
+    if isinstance(head, SelfAttention):
+        return replace(head, R=R, linear=linear)
+    return replace(head, R_K=R, linear_K=linear)
 
 
 def _attention(

@@ -1,17 +1,17 @@
 """The constructions by name, and the choice among them: the head with the fewest tokens that proves the tolerance.
 
-`auto` takes the heads of the constructions that it tries in the order of their tokens, so the first one that is proved
-has the fewest; of heads with equally many tokens those of the paper's grid come first. The grid is searched only as far
-as it can win.
+`auto` takes the heads of all constructions for the norm in the order of their tokens, so the first one that is proved
+has the fewest; of heads with equally many tokens those of the paper's grid come first. Each construction is searched
+only as far as it can win, and farther where the heads with fewer tokens are not proved.
 """
 
 from __future__ import annotations
 
-import heapq
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 from attncert.certificates.claim import LpError, SupError
@@ -19,20 +19,25 @@ from attncert.certificates.condition import Condition
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.domain import Box
 from attncert.certificates.errors import InputError, InvalidTarget, TooLarge
+from attncert.certificates.numbers import float_down
 from attncert.certificates.target import Target
 from attncert.construct.adaptive import MOST_EFFORT, adaptive_candidates
-from attncert.construct.affine import affine_candidates
+from attncert.construct.affine import affine_candidates, sampled_size
 from attncert.construct.lp import lp_candidates, theory_notes
 from attncert.construct.resources import approximately
 from attncert.construct.rounding import Format, rounded_candidates
 from attncert.construct.spectral import spectral_candidates
 from attncert.construct.uniform import Candidate, apriori, uniform_candidates
+from attncert.construct.values import largest_value
 
 PATIENCE = 60.0
 """Seconds after which `auto` no longer waits for the first head of a construction other than the paper's."""
 
 MOST_TRIAL, TRIAL = 3e9, 2.5e7
 """Multiplications that a construction by trial may take in `auto`, at most, and for each token that it could save."""
+
+FEW_BOXES = 20_000
+"""Boxes in which a head with affine values has to be proved in `auto`, beside those for its tokens."""
 
 EFFORT_OF_THEORY = 2.0
 """Seconds for the paper's number of tokens beside that of another construction."""
@@ -47,7 +52,7 @@ class Task:
     claim: SupError | LpError
     conditions: Sequence[Condition] = ()
     precision: int = 106
-    max_value: float | None = None
+    max_value: Fraction | None = None
     apriori_only: bool = False
     number: Format | None = None
     sharp: bool = False
@@ -68,8 +73,10 @@ class Method:
     powers: bool = False
     bounded: bool = False
     """Whether it can keep the values of the tokens below a bound."""
-    tried: bool = True
-    """Whether `auto` tries it: a head must be quick to prove, and bad input has to be noticed before."""
+    coarse: float = 0.0
+    """In `auto` others come first where the tolerance is below this part of the target: it would search long."""
+    effort: float = 0.0
+    """Multiplications that it may take in `auto`, if not by how many tokens it could save."""
 
 
 def _uniform(task: Task) -> Iterator[Candidate]:
@@ -94,7 +101,7 @@ def _spectral(task: Task) -> Iterator[Candidate]:
         task.claim.tolerance,
         precision=task.precision,
         apriori_only=task.apriori_only,
-        max_value=task.max_value,
+        max_value=None if task.max_value is None else float_down(task.max_value),
         bits=None if task.number is None else task.number.bits,
         limit=task.limit,
         deadline=task.deadline,
@@ -110,7 +117,9 @@ def _affine(task: Task) -> Iterator[Candidate]:
         task.claim.tolerance,
         precision=task.precision,
         apriori_only=task.apriori_only,
+        max_value=task.max_value,
         limit=task.limit,
+        effort=task.effort,
         deadline=task.deadline,
         conditions=task.conditions,
     )
@@ -132,7 +141,7 @@ def _adaptive(task: Task) -> Iterator[Candidate]:
 
 
 METHODS = {
-    "affine": Method(_affine, tried=False),
+    "affine": Method(_affine, bounded=True, coarse=1e-7, effort=4e9),
     "spectral": Method(_spectral, bounded=True),
     "adaptive": Method(_adaptive, powers=True),
     "uniform": Method(_uniform, powers=True),
@@ -146,7 +155,7 @@ def require_method(name: str, claim: SupError | LpError, *, bounded: bool = Fals
     """Raise InputError for a name that is unknown, or of a construction for another norm, or without bounded values."""
     if name not in NAMES:
         raise InputError(f"unknown method {name!r}; this version knows: {', '.join(NAMES)}")
-    if bounded and (name == "auto" or not METHODS[name].bounded):
+    if bounded and name != "auto" and not METHODS[name].bounded:
         which = " or ".join(f"--method {each}" for each, method in METHODS.items() if method.bounded)
         raise InputError(f"a bound on the values goes with a construction whose values may be large ({which})")
     if name != "auto" and isinstance(claim, LpError) and not METHODS[name].powers:
@@ -163,67 +172,113 @@ def candidates(task: Task, name: str) -> Iterator[Candidate]:
     found = _of_all(task) if name == "auto" else METHODS[name].make(task)
     if task.number is not None:
         found = rounded_candidates(found, task.number)
+    if task.max_value is not None:
+        found = _bounded(found, task.max_value, task.box)
     return _beside_theory(task, found)
 
 
-def _of_all(task: Task) -> Iterator[Candidate]:
-    """The heads of every construction for the norm, merged in the order of their tokens.
+def _bounded(heads: Iterator[Candidate], most: Fraction, box: Box) -> Iterator[Candidate]:
+    """Those heads whose values are at most that large on the box, as rounded; raises TooLarge where there is none."""
+    none = True
+    for candidate in heads:
+        if largest_value(candidate.attention, box) <= most:
+            none = False
+            yield candidate
+    if none:
+        raise TooLarge(f"no head was found whose values are at most {float(most):g}")
 
-    At first no construction goes beyond the fewest tokens that another one needs. Only where none of those heads is
-    proved are they all taken as far as they go.
+
+@dataclass
+class _Source:
+    """A construction in `auto`: its next head, and how many tokens its other heads have at least.
+
+    reach: all its heads with up to so many tokens are known; infinite at its end.
     """
-    queue: list[tuple[int, int, Candidate, Iterator[Candidate]]] = []
-    fitting = [
-        (place, method)
+
+    place: int
+    method: Method
+    ahead: Candidate | None = None
+    reach: float = 0
+    failure: Exception | None = None
+    _heads: Iterator[Candidate] = field(default_factory=lambda: iter(()))
+    _known: set[int] = field(default_factory=set)
+    _seen: set[int] = field(default_factory=set)
+    _limit: float = math.inf
+
+    @property
+    def tokens(self) -> float:
+        """The tokens of its next head."""
+        return math.inf if self.ahead is None else self.ahead.attention.tokens
+
+    def search(self, task: Task, limit: float) -> None:
+        """Find its first head with at most that many tokens that was not found before."""
+        task = replace(task, limit=None if math.isinf(limit) else int(limit))
+        self._limit, self._seen = limit, set(self._known)
+        self._heads = self.method.make(task)
+        self.draw()
+
+    def draw(self) -> None:
+        """Find its next head."""
+        self.ahead, found = None, None
+        try:
+            found = next((each for each in self._heads if each.attention.tokens not in self._seen), None)
+        except (InvalidTarget, OutOfTime) as error:
+            self.failure, self._limit = error, math.inf
+        except TooLarge as error:
+            self.failure = error
+        if found is None:
+            self.reach = self._limit
+        else:
+            self.ahead = found
+            self._known.add(found.attention.tokens)
+
+
+def _of_all(task: Task) -> Iterator[Candidate]:
+    """The heads of every construction for the norm, merged in the order of their tokens; at last one of them again.
+
+    No construction goes beyond the fewest tokens that another one needs, until the heads with those were tried.
+    """
+    sources = [
+        _Source(place, method)
         for place, method in enumerate(METHODS.values())
-        if method.tried and (method.powers or isinstance(task.claim, SupError))
+        if method.powers or isinstance(task.claim, SupError)
     ]
-
-    def draw(place: int, heads: Iterator[Candidate]) -> None:
-        candidate = next(heads, None)
-        if candidate is not None:
-            heapq.heappush(queue, (candidate.attention.tokens, -place, candidate, heads))
-
-    for place, method in fitting:
-        if method.make is not _uniform:
-            with suppress(InvalidTarget, TooLarge, OutOfTime):
-                bounded = replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=MOST_TRIAL)
-                if queue and task.limit is None:  # fewer tokens, or they are of no use
-                    effort = min(MOST_TRIAL, TRIAL * max(queue[0][0], 16))
-                    bounded = replace(bounded, limit=queue[0][0] - 1, effort=effort)
-                draw(place, method.make(bounded))
-    found = bool(queue)
-    try:
-        draw(len(METHODS), _uniform(replace(task, limit=queue[0][0]) if found else task))
-    except (InvalidTarget, TooLarge):
-        if not found:
-            raise
-    if not found or task.limit is not None:
-        while queue:
-            _, place, candidate, heads = heapq.heappop(queue)
-            yield replace(candidate, is_last=candidate.is_last and not queue)
-            with suppress(InvalidTarget, TooLarge, OutOfTime):
-                draw(-place, heads)
-        return
+    part = float(task.claim.tolerance) / max(sampled_size(task.target, task.box, task.conditions), 1e-300)
+    turns = [*sorted(sources[:-1], key=lambda source: part < source.method.coarse), sources[-1]]
+    most = math.inf if task.limit is None else task.limit
     tried: list[Candidate] = []
-    while queue:
-        _, place, candidate, heads = heapq.heappop(queue)
-        yield replace(candidate, is_last=False)
-        tried.append(candidate)
-        with suppress(InvalidTarget, TooLarge, OutOfTime):
-            draw(-place, heads)
-    yield from _beyond(task, [method for _, method in fitting], tried)
+    while True:
+        for source in turns:
+            least = min(each.tokens for each in sources)
+            last_resort = source is turns[-1]
+            limit = min(most, least if last_resort else least - 1)  # fewer tokens, or they are of no use
+            if source.ahead is None and source.reach < limit:
+                source.search(task if last_resort else _in_passing(task, source.method, least), limit)
+        source = min(sources, key=lambda each: (each.tokens, -each.place))
+        if source.ahead is None:
+            break
+        tried.append(replace(source.ahead, is_last=False, boxes=_boxes(source.ahead)))
+        yield tried[-1]
+        source.draw()
+    if not tried and sources[-1].failure is not None:
+        raise sources[-1].failure
+    if tried:
+        yield replace(min(tried, key=_shortfall), is_last=True)
 
 
-def _beyond(task: Task, fitting: Sequence[Method], tried: Sequence[Candidate]) -> Iterator[Candidate]:
-    """The heads of one construction after the other, but for those tried; at last the first of these again."""
-    known = {(candidate.notes["method"], candidate.attention.tokens) for candidate in tried}
-    for method in fitting:
-        with suppress(InvalidTarget, TooLarge, OutOfTime):
-            for candidate in method.make(replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=MOST_TRIAL)):
-                if (candidate.notes["method"], candidate.attention.tokens) not in known:
-                    yield replace(candidate, is_last=False)
-    yield replace(tried[0], is_last=True)
+def _in_passing(task: Task, method: Method, least: float) -> Task:
+    """The task for a construction that others follow, with the least tokens so far."""
+    effort = method.effort or min(MOST_TRIAL, TRIAL * max(least, 16))
+    return replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=effort)
+
+
+def _boxes(candidate: Candidate) -> int:
+    return FEW_BOXES if candidate.notes["method"] == "affine" else candidate.boxes
+
+
+def _shortfall(candidate: Candidate) -> float:
+    """How much error was sampled: of heads that were not proved the least is the most promising."""
+    return math.inf if math.isnan(candidate.estimate) else candidate.estimate
 
 
 def _beside_theory(task: Task, heads: Iterator[Candidate]) -> Iterator[Candidate]:

@@ -41,6 +41,8 @@ class Pieces:
     constants: list[Fraction]
     slopes: list[list[Fraction]]
     sign: int
+    misfit: float = 0.0
+    """The largest sampled difference from f."""
 
     def excess(self) -> float:
         """kappa times the most by which the softmax mean of the pieces differs from f: W((N - 1)/e)."""
@@ -71,7 +73,7 @@ def pieces_of(target: Target, box: Box) -> Pieces | None:
     grid = np.round(slopes * side / scale * 1e5)
     _, of, sizes = np.unique(grid, axis=0, return_inverse=True, return_counts=True)
     common = np.flatnonzero(sizes > 1)  # steps across a face have slopes of their own
-    if not 1 < len(common) <= MOST:
+    if not 1 <= len(common) <= MOST:
         return None
     constants, gradients = [], []
     for kind in common:
@@ -82,8 +84,9 @@ def pieces_of(target: Target, box: Box) -> Pieces | None:
         gradients.append(g)
     planes = points @ np.array([[float(x) for x in g] for g in gradients]).T + np.array([float(u) for u in constants])
     for sign, envelope in ((1, planes.max(axis=1)), (-1, planes.min(axis=1))):
-        if np.abs(envelope - value).max() <= 1e-7 * scale:
-            return Pieces(constants, gradients, sign)
+        misfit = float(np.abs(envelope - value).max())
+        if misfit <= 1e-7 * scale:
+            return Pieces(constants, gradients, sign, misfit)
     return None
 
 

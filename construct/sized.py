@@ -45,7 +45,7 @@ def heads_of_size(task: Task, name: str, tokens: int) -> list[Candidate]:
     if name == "auto":
         found, failures = [], []
         for each, method in METHODS.items():
-            if method.tried and (method.powers or not isinstance(task.claim, LpError)):
+            if method.powers or not isinstance(task.claim, LpError):
                 try:
                     found += heads_of_size(task, each, tokens)
                 except (InvalidTarget, TooLarge) as failure:

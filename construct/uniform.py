@@ -110,12 +110,16 @@ class Apriori:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A head, the error that sampling expects of it, notes on how it was made, and whether no finer one follows."""
+    """A head, the error that sampling expects of it, notes on how it was made, and whether no finer one follows.
+
+    boxes: with 40 for each token, those in which it has to be proved where others follow.
+    """
 
     attention: Attention
     estimate: float
     notes: dict[str, Any]
     is_last: bool
+    boxes: int = 200_000
 
 
 def apriori(

@@ -18,11 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from heads import attention_of, grid_statement, json_of, kernel_says, sealed, statement_of
+from heads import attention_of, grid_statement, json_of, kernel_says, matrix_of, sealed, statement_of
 from partitions import cells_of_a_grid, sites
 from test_kernel_taylor import searched
 
+from attncert.certificates.attention import CrossAttention, SelfAttention, SumAttention
 from attncert.certificates.claim import LpError, Partition, Region, SupError
+from attncert.certificates.condition import parse_condition
 from attncert.certificates.domain import parse_box
 from attncert.certificates.evidence import Paving
 from attncert.certificates.statement import Statement
@@ -150,6 +152,85 @@ def taylor_norm() -> Json:
     return with_evidence(replace(statement, claim=LpError(Fraction(4), Fraction("0.5")), spelling=None))
 
 
+def quadratic_line() -> Json:
+    """Keys and queries both see the input: scores -60 (x - c_i)^2 and one that is steeper, by expansions."""
+    head = {"keys": [[0, 60, 80]], "biases": [0, -15, -40], "products": {(0, 0): [-60, -60, -40]}}
+    return by_taylor(statement_in_full("x**2", "[0,1]", "0.36", (1, 1), values=[[0, "1/4", 1]], **head), ".D")
+
+
+def quadratic_plane() -> Json:
+    """All products of two entries, and values that depend on the input."""
+    products = {(0, 0): [1, 0, -1], (0, 1): [3, "-1/3", 0], (1, 1): [0, 0, 2]}
+    head = {"keys": [[0, 1, 2], [1, 0, 0]], "biases": [0, 0, "1/7"], "values": [[0, 1, -1]], "products": products}
+    statement = statement_in_full(
+        "tanh(x0*x1)", "[-1,1]x[0,1/3]", "1.2", (2, 1), slopes=[[[1, 0, 0], [0, 0, 1]]], **head
+    )
+    return with_evidence(statement)
+
+
+def quadratic_cross() -> Json:
+    """The score K Q of a head whose keys are the entries of K themselves."""
+    column = {"linear_K": ((matrix_of([[1], [0]]), matrix_of([[1, -1]])),), "R_K": matrix_of([[0, 0], [0, 1]])}
+    query = {"linear_Q": ((matrix_of([[1]]), matrix_of([[1]])),), "R_Q": matrix_of([[0]])}
+    weights = {"W_K": matrix_of([[1, 0]]), "W_Q": matrix_of([[1]]), "W_V": matrix_of([[0, 1]]), "W_O": matrix_of([[1]])}
+    head = CrossAttention(key_shape=(1, 1), query_shape=(1, 1), **column, **query, **weights)
+    target = parse_target("sigmoid(-2*K[0,0]*Q[0,0]) + K[0,0]/20", InputSpace((1, 1), (1, 1)))
+    return with_evidence(Statement(target, parse_box("[-1,1]x[0,2]"), head, SupError(Fraction("0.06"))))
+
+
+def quadratic_norm() -> Json:
+    head = {"keys": [[0, 4]], "biases": [0, -1], "values": [[0, 1]], "products": {(0, 0): [3, -1]}}
+    statement = statement_in_full("x", "[0,1]", "0.5", (1, 1), **head)
+    return with_evidence(replace(statement, claim=LpError(Fraction(2), Fraction("0.5")), spelling=None))
+
+
+def quadratic_fixed() -> Json:
+    """A product with an entry that the domain fixes is affine; one that all tokens share cancels."""
+    products = {(0, 1): [5, -5, 0], (0, 0): [7, 7, 7]}
+    head = {"keys": [[0, 1, 2], [1, 0, 0]], "biases": [0, 0, "1/7"], "values": [[0, 1, -1]], "products": products}
+    return with_evidence(statement_in_full("x0/2", "[-1,1]x[1/3,1/3]", "1.4", (2, 1), **head))
+
+
+def sum_line() -> Json:
+    """A quadratic head and a sharp one, by ranges and by expansions."""
+    bent = attention_of((1, 1), [[0, 4, 1]], [0, -1, 0], [[0, 1, "1/3"]], products={(0, 0): [3, -1, 0]})
+    sharp = attention_of((1, 1), [[0, 900]], [0, -300], [[0, "1/2"]])
+    return with_evidence(sum_statement("x**2 + where(x < 1/3, 0, 1/2)", "[0,1]", "0.9", bent, sharp))
+
+
+def sum_columns() -> Json:
+    """Two rows and two columns of three heads on a disc; values that depend on the input."""
+    keys, factors, slopes = [[0, 3, -3], [1, 0, 2]], [1, -1, 1], [[[1, 0, 0], [0, 0, 1]], [[0, 1, 0], [0, 0, 0]]]
+    given = {"biases": [5, -5, 0], "columns": (0, 1), "factors": factors, "slopes": slopes}
+    heads = [
+        attention_of((2, 1), keys, values=[[k, 0, 1], [0, "1/3", -k]], products={(0, 1): [k, 0, 1]}, **given)
+        for k in (0, 1, 2)
+    ]
+    return with_evidence(sum_statement("[[x0, x1], [x0*x1, 0]]", "[-1,1]^2", "9", *heads, where="x0**2 + x1**2 <= 1"))
+
+
+def refuted_sum() -> Json:
+    return with_evidence(
+        sum_statement("2*sigmoid(3*x) + x", "[0,1]", "0.1", *[attention_of((1, 1), [[0, 3]], [0, 0], [[0, 1]])] * 2)
+    )
+
+
+def sum_statement(
+    target: str, domain: str, tolerance: str, *heads: SelfAttention, where: str | None = None
+) -> Statement:
+    space = InputSpace(heads[0].input_shape)
+    conditions = () if where is None else (parse_condition(where, space),)
+    claim = SupError(Fraction(tolerance))
+    return Statement(parse_target(target, space), parse_box(domain), SumAttention(heads), claim, conditions)
+
+
+def refuted_quadratic() -> Json:
+    """A token wins in a needle, where its value is more than the tolerance away."""
+    c, beta = Fraction(1, 3), 10**6
+    head = {"keys": [[2 * beta * c, 0]], "biases": [50 - beta * c * c, 0], "products": {(0, 0): [-beta, 0]}}
+    return with_evidence(statement_in_full("0", "[0,1]", "1", (1, 1), values=[["1.000001", 0]], **head))
+
+
 def refuted_line() -> Json:
     return with_evidence(grid_statement("sin(2*pi*x)", "[0,1]", [8], 200, "0.3"))
 
@@ -252,6 +333,15 @@ GOOD: dict[str, Callable[[], Json]] = {
     "taylor-plane": taylor_plane,
     "taylor-kink": taylor_kink,
     "taylor-norm": taylor_norm,
+    "quadratic-line": quadratic_line,
+    "quadratic-plane": quadratic_plane,
+    "quadratic-cross": quadratic_cross,
+    "quadratic-norm": quadratic_norm,
+    "quadratic-fixed": quadratic_fixed,
+    "sum-line": sum_line,
+    "sum-columns": sum_columns,
+    "refuted-sum": refuted_sum,
+    "refuted-quadratic": refuted_quadratic,
     "refuted-line": refuted_line,
     "refuted-vector": refuted_vector,
     "refuted-columns": refuted_columns,
@@ -309,7 +399,8 @@ SIDE = ("statement", "domain", "box", 0)
 def rejected() -> Cases:
     good = line()
     two = columns()
-    flat, cut = vector(), disc()
+    flat, cut, bent, added = vector(), disc(), quadratic_line(), sum_line()
+    added_heads, two_inputs = added["statement"]["attention"]["heads"], plane()["statement"]["attention"]
     wrong = refuted_line()
     tree = good["evidence"]["trees"][0]
     rows = good["statement"]["attention"]["R"]["rows"]
@@ -395,6 +486,25 @@ def rejected() -> Cases:
         "output-of-two-columns": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, one], [1, 0, one]])), "shape"),
         "output-doubled": (altered(good, ((*HEAD, "W_O", "entries"), [[0, 0, "2"]])), "shape"),
         "output-outside": (altered(good, ((*HEAD, "W_O", "entries"), [[8, 0, one]])), "shape"),
+        "quadratic-changed": (altered(bent, ((*HEAD, "linear", 1, "Q", "rows", 0, 0), "60")), "leaf"),
+        "sum-of-one-head-less": (altered(added, ((*HEAD, "heads"), added_heads[1:])), "leaf"),
+        "sum-of-one-head-more": (altered(added, ((*HEAD, "heads"), [*added_heads, added_heads[0]])), "leaf"),
+        "sum-of-other-values": (altered(added, ((*HEAD, "heads", 1, "R", "rows", -1, 1), "2")), "leaf"),
+        "sum-of-a-sum": (altered(added, ((*HEAD, "heads"), [added["statement"]["attention"]])), "unsupported"),
+        "sum-of-two-inputs": (altered(added, ((*HEAD, "heads", 1), two_inputs)), "shape"),
+        "sum-in-another-norm": (altered(added, ((*CLAIM, "norm"), "2")), "unsupported"),
+        "sum-by-regions": (altered(added, (("evidence",), {"kind": "enlarged"})), "unsupported"),
+        "sum-by-both": (altered(added, (("evidence",), {"kind": "both"})), "unsupported"),
+        "sum-by-models-of-the-target": (altered(added, (("evidence", "trees"), [";"])), "tree"),
+        "sum-by-one-box": (altered(added, (("evidence", "trees"), ["."])), "leaf"),
+        "sum-by-one-expansion": (altered(added, (("evidence", "trees"), ["D"])), "leaf"),
+        "sum-with-a-better-bound": (altered(added, (("evidence", "bound"), "0.4")), "leaf"),
+        "sum-at-another-point": (altered(refuted_sum(), (("evidence", "point"), ["1/20"])), "point"),
+        "quadratic-tree": (altered(bent, (("evidence", "trees"), ["A"])), "leaf"),
+        "quadratic-bound": (altered(bent, (("evidence", "bound"), "0.05")), "leaf"),
+        "quadratic-regions": (altered(partition_line(), ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
+        "quadratic-enlarged": (altered(enlarged_line(), ((*HEAD, "W_K", "rows", 0, 0), one)), "unsupported"),
+        "quadratic-point": (altered(refuted_quadratic(), (("evidence", "point"), ["1/4"])), "point"),
         "quadratic-scores": (
             altered(good, ((*HEAD, "W_K", "rows", 0, 0), "1000"), ((*HEAD, "linear", 0, "Q", "rows", 0, 7), "2")),
             "leaf",
@@ -593,6 +703,14 @@ def malformed() -> Cases:
         return put(((*CLAIM, "tolerance"), spelling))
 
     cases: dict[str, tuple[bytes, str]] = {
+        "sum-of-nothing": (put((HEAD, {"kind": "sum", "heads": []})), "malformed"),
+        "sum-of-no-list": (put((HEAD, {"kind": "sum", "heads": {}})), "malformed"),
+        "sum-of-a-number": (put((HEAD, {"kind": "sum", "heads": [1]})), "malformed"),
+        "sum-without-heads": (put((HEAD, {"kind": "sum"})), "malformed"),
+        "sum-with-a-bias": (
+            put((HEAD, {"kind": "sum", "heads": [good["statement"]["attention"]], "b": "0"})),
+            "malformed",
+        ),
         "empty": (b"", "malformed"),
         "blank": (b"\n", "malformed"),
         "cut-in-half": (text[: len(text) // 2], "malformed"),

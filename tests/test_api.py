@@ -428,7 +428,7 @@ def test_the_room_of_constructors_and_the_function_live_side_by_side() -> None:
 
 @given(st.fractions(min_value=0) | st.fractions(min_value=0, max_value=1).map(lambda x: x**40))
 def test_decimals_are_rounded_outward(x: Fraction) -> None:
-    down, up = api._decimal(x, api.ROUND_FLOOR), api._decimal(x, api.ROUND_CEILING)
+    down, up = api.decimal(x, api.ROUND_FLOOR), api.decimal(x, api.ROUND_CEILING)
     assert down is not None
     assert up is not None
     assert Fraction(down) <= x <= Fraction(up)
@@ -445,9 +445,9 @@ def test_the_upper_bound_is_rounded_up() -> None:
 
 
 def test_decimals_that_end_are_kept() -> None:
-    assert api._decimal(Fraction(1, 20), api.ROUND_CEILING) == "0.05"
-    assert api._decimal(Fraction(0), api.ROUND_FLOOR) == "0"
-    assert api._decimal(None, api.ROUND_FLOOR) is None
+    assert api.decimal(Fraction(1, 20), api.ROUND_CEILING) == "0.05"
+    assert api.decimal(Fraction(0), api.ROUND_FLOOR) == "0"
+    assert api.decimal(None, api.ROUND_FLOOR) is None
 
 
 # --- shapes and domains ----------------------------------------------------------------------------------------------

@@ -14,6 +14,12 @@ import attncert
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 SAID = {
+    "audit_trained.py": [
+        r"cross\.pt: the error is at most 0\.01: proved",
+        r"  largest error on 1000 test points 0\.0024\d+, everywhere between 0\.0025\d* and 0\.0025\d*",
+        r"prompted\.pt: the error is at most 0\.01: proved",
+        r"  largest error on 1000 test points 0\.00[56]\d+, everywhere between 0\.006\d* and 0\.006\d*",
+    ],
     "certify_sine.py": [
         r"proved: the largest error lies between 0\.03\d+ and 0\.0[345]\d*",
         r"\d+ tokens, where the paper's a-priori bound asks for 252",
@@ -53,6 +59,10 @@ SAID = {
         r"sup norm, gap 0\.01: between 0\.0\d+ and 0\.0\d+, [\d]+ boxes",
         r"sup norm, gap 0\.000001: between 0\.0\d+ and 0\.0\d+, [\d]+ boxes",
         r"L_2 norm: between 0\.03\d+ and 0\.03\d+, [\d]+ boxes",
+    ],
+    "trained_head.py": [
+        r"proved: the error lies between 0\.3\d+ and 0\.33\d*, \d+ boxes",
+        r"proved: it lies between 0\.3\d+ and 0\.3\d+, \d+ boxes",
     ],
     "indicator_theorem.py": [
         r"proved: the layer measures at most 0\.09\d+, beta \d+",

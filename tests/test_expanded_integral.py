@@ -666,14 +666,20 @@ def error_function(statement: Statement, column: int = 0) -> Callable[[Any], Any
         np.array([[float(row_entry(row, i) - row_entry(row, 0)) for i in range(head.tokens)] for row in rows])
         for rows in (head.keys, [head.biases], head.products.values())
     ]
-    values = np.array([[float(row_entry(row, i)) for i in range(head.tokens)] for row in head.values])
+    values, *slopes = [
+        np.array([[float(row_entry(row, i)) for i in range(head.tokens)] for row in rows])
+        for rows in (head.values, *head.slopes.values())
+    ]
 
     def function(x: Any) -> Any:
         scores = x @ keys + biases
         for (j, k), curve in zip(head.products, products, strict=True):
             scores += (x[:, j] * x[:, k])[:, None] * curve
         weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return evaluate_float(statement.target, x) - weights @ values.T / weights.sum(axis=1, keepdims=True)
+        top = weights @ values.T
+        for k, rows in zip(head.slopes, slopes, strict=True):
+            top += x[:, k, None] * (weights @ rows.T)
+        return evaluate_float(statement.target, x) - top / weights.sum(axis=1, keepdims=True)
 
     return function
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import flint
@@ -11,16 +13,20 @@ import mpmath
 import numpy as np
 import pytest
 from balls import exact_entry, exact_weights, fraction, point_at, rational, unit_points
-from heads import attention_of, errors_at, evaluated, inputs_of, points_of
+from heads import attention_of, bytes_of, errors_at, evaluated, inputs_of, kernel_says, points_of
+from test_expanded_integral import norm_on_a_line
 from test_jensen import Boxes, boxes_of, check_boxes, head_of, random_boxes, random_target
 
 from attncert.certificates.attention import SelfAttention
-from attncert.certificates.claim import SupError
+from attncert.certificates.claim import Indicator, LpError, SupError
+from attncert.certificates.document import Document
 from attncert.certificates.domain import Box, parse_box
 from attncert.certificates.errors import InvalidAttention
+from attncert.certificates.evidence import Paving
 from attncert.certificates.matrix import DenseMatrix, SparseMatrix, row_entry
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
+from attncert.verifier import kernel
 from attncert.verifier.boxes import BoxSearch
 from attncert.verifier.head import round_head
 from attncert.verifier.jensen import _tail
@@ -221,14 +227,21 @@ def false_claim(seed: int) -> None:
     rnd = random.Random(seed)
     statement = random_claim(rnd)
     known = verify(statement, max_boxes=3_000)
+    assert known.evidence is not None
+    assert kernel_says(bytes_of(statement, known.evidence)) == "proved"
     seen = max(max(errors_at(statement, x)) for x in points_of(statement.domain, 6, rnd))
     assert known.error_upper >= seen
     if known.error_lower == 0:
         return
     tolerance = Fraction(known.error_lower) * (1 - Fraction(rnd.choice(["0.1", "1e-3", "1e-6"])))
-    outcome = verify(claim_with(statement, tolerance), max_boxes=2_000)
+    false = claim_with(statement, tolerance)
+    outcome = verify(false, max_boxes=2_000)
     assert outcome.verdict != "verified"
     assert outcome.error_upper >= known.error_lower
+    if outcome.evidence is not None:
+        assert kernel_says(bytes_of(false, outcome.evidence)) == "refuted"
+    assert isinstance(known.evidence, Paving)
+    assert kernel_says(bytes_of(false, replace(known.evidence, bound=tolerance))) == "leaf"
 
 
 def claim_with(statement: Statement, tolerance: Fraction) -> Statement:
@@ -262,3 +275,187 @@ def test_proved_errors_at_points_are_below_the_errors(seed: int) -> None:
         lower = proved_error(statement.function, 0, 0, column.head, x)
         error = max(errors_at(statement, x))
         assert lower <= error <= lower + Fraction(1, 10**9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("power", [1, 2])
+def test_norms_hold_the_quadrature(seed: int, power: int) -> None:
+    rnd = random.Random(seed)
+    attention = trained(rnd, (1, 1), rnd.choice([2, 3, 5]))
+    statement = replace(
+        claim_about(attention, "sin(2*x)", "[-1,1]", "99"), claim=LpError(Fraction(power), Fraction(99))
+    )
+    outcome = verify(statement)
+    assert outcome.evidence is not None
+    assert kernel_says(bytes_of(statement, outcome.evidence)) == "proved"
+    norm = norm_on_a_line(statement, [])
+    assert outcome.error_lower * (1 - 1e-8) <= norm <= outcome.error_upper * (1 + 1e-8)
+    false = replace(statement, claim=LpError(Fraction(power), Fraction(norm * (1 - 1e-6))))
+    assert verify(false, max_boxes=2_000).verdict != "verified"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_layers_hold_all_points_without_a_winner(seed: int) -> None:
+    """The measure proved is at least the part of random points where no token takes all but delta, nearly."""
+    rnd = random.Random(seed)
+    attention = trained(rnd, (1, 1), 4, scale=9.0)
+    claim = Indicator(Fraction("0.01"), Fraction("0.9"))
+    statement = Statement(None, parse_box("[-1,1]"), attention, claim)
+    outcome = verify(statement, max_boxes=100_000)
+    (head,) = columns_of(statement)
+    x = np.linspace(-1, 1, 20_001)
+    scores = x[:, None] * head.head.keys[0] + head.head.biases
+    scores += (x * x)[:, None] * head.head.products[0, 0]
+    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+    soft = 2 * (1 - 1 / weights.sum(axis=1)) > 0.01
+    assert outcome.error_upper >= 2 * soft.mean() - 0.001
+    if outcome.evidence is not None:
+        assert kernel_says(bytes_of(statement, outcome.evidence)) == "proved"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The kernel
+
+
+def walk_of(statement: Statement, bits: int, order: int = 1) -> tuple[kernel.Paving, kernel.Modeller]:
+    """The walk of the first column, and the maker of Taylor models of an order."""
+    limits = kernel.Limits()
+    content = json.loads(Document(statement, None, {}).to_bytes())["statement"]
+    head = kernel.Head(content["attention"], content["domain"], kernel.Reader(limits))
+    target = kernel.Target(content["target"], head.inputs, limits)
+    free = [k for k, (lo, hi) in enumerate(head.box) if lo < hi]
+    walk = kernel.Paving(head, target, 0, Fraction(1), bits, 20)
+    return walk, kernel.Modeller(target, free, order, bits, limits)
+
+
+def bent_claim(rnd: random.Random) -> Statement:
+    """A head with random products in its scores, thirds among them, in up to three dimensions; some entries fixed."""
+    m, tokens = rnd.choice([1, 2, 2, 3]), rnd.choice([1, 2, 3, 5])
+    scale = rnd.choice([1, 10, 1000])
+    number = rnd.choice(
+        [lambda: Fraction(rnd.randint(-9 * scale, 9 * scale), 3), lambda: Fraction(rnd.gauss(0, scale))]
+    )
+    pairs = [(j, k) for k in range(m) for j in range(k + 1)]
+    products = {pair: [number() for _ in range(tokens)] for pair in rnd.sample(pairs, rnd.randint(1, len(pairs)))}
+    keys = [[number() * rnd.choice([0, 1, 1]) for _ in range(tokens)] for _ in range(m)]
+    sides = [sorted([Fraction(rnd.randint(-30, 30), 7), Fraction(rnd.randint(-30, 30), 7)]) for _ in range(m)]
+    if m > 1 and rnd.random() < 0.3:
+        sides[0][1] = sides[0][0]
+    attention = attention_of(
+        (m, 1), keys, [number() for _ in range(tokens)], [[number() for _ in range(tokens)]], products=products
+    )
+    target = parse_target("0" if m == 1 else "x0", InputSpace((m, 1)))
+    return Statement(target, Box(tuple((lo, hi) for lo, hi in sides)), attention, SupError(Fraction(1)))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_kernel_reduces_to_the_same_scores(seed: int) -> None:
+    rnd = random.Random(seed)
+    statement = bent_claim(rnd) if seed % 2 else random_claim(rnd)
+    walk, _ = walk_of(statement, 64)
+    (head,) = reduce_general(statement.attention)
+    for x in points_of(statement.domain, 4, rnd):
+        exact = [exact_score(head, i, [rational(t) for t in x]) for i in range(head.tokens)]
+        assert walk.head.at(walk.head.scores(0), list(x)) == [Fraction(int(s.p), int(s.q)) for s in exact]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_differences_of_scores_in_the_kernel(seed: int) -> None:
+    """Exact differences lie where the walk says, on the box of the domain and smaller ones, for any reference."""
+    rnd = random.Random(seed)
+    statement = bent_claim(rnd)
+    bits = rnd.choice([32, 40, 64])
+    walk, _ = walk_of(statement, bits)
+    scores, box, tokens = walk.head.scores(0), walk.root, walk.all
+    free = [k for k, (lo, hi) in enumerate(walk.head.box) if lo < hi]
+    for _ in range(8):
+        tokens, centres, _ = walk.without_silent(box, tokens)
+        r = rnd.randrange(len(centres))
+        radii = walk.radii(box, tokens, r)
+        for _ in range(6):
+            x = inside_of(walk, box, rnd)
+            exact = [score * 2 ** (2 * bits + 1) for score in walk.head.at(scores, x)]
+            for i, centre, radius in zip(tokens[0], centres, radii, strict=True):
+                difference = exact[i] - exact[tokens[0][r]]
+                assert abs(difference - (centre - centres[r])) <= radius + walk.slack
+            silent = max(exact) - 20 * Fraction(math.log(2)) * 2 ** (2 * bits + 1) * (1 - Fraction(1, 10**12))
+            assert all(exact[i] <= silent for i in range(walk.head.tokens) if i not in tokens[0])
+        if not free:
+            return
+        box = rnd.choice(walk.halves(box, "0123"[rnd.choice(free)], 0))
+
+
+def inside_of(walk: kernel.Paving, box: kernel.Box, rnd: random.Random) -> list[Fraction]:
+    """A point of a box of the split tree, often at an end."""
+    parts = [rnd.choice([Fraction(0), Fraction(1), Fraction(rnd.random())]) for _ in box]
+    return [
+        lo + (hi - lo) * (index + part) / 2**level
+        for (lo, hi), (_, _, index, level), part in zip(walk.head.box, box, parts, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_kernel_expands_the_weights(seed: int) -> None:
+    """At any point of a box the models of all weights hold the exponentials of the exact scores, times one factor."""
+    rnd = random.Random(seed)
+    statement = bent_claim(rnd)
+    bits, order = rnd.choice([64, 100, 160]), rnd.randint(1, 6)
+    walk, models = walk_of(statement, bits, order)
+    if not models.free:
+        return
+    scores, box = walk.head.scores(0), walk.root
+    for _ in range(rnd.randint(0, 12 * len(models.free))):
+        box = rnd.choice(walk.halves(box, "0123"[rnd.choice(models.free)], 0))
+    tokens, centres, _ = walk.without_silent(box, walk.all)
+    try:
+        jets = walk.jets(models, box, tokens, centres)
+    except kernel.Rejected:
+        return
+    units = range(len(tokens[0]))
+    weights = [walk.moment(models, jets, [(i == n) << bits for i in units]) for n in units]
+    with flint.ctx.workprec(400):
+        for _ in range(6):
+            x = inside_of(walk, box, rnd)
+            exact = walk.head.at(scores, x)
+            best = max(exact[i] for i in tokens[0])
+            u = [
+                (2 * x[k] - Fraction(sum(box[k][:2]), 1 << bits)) / Fraction(box[k][1] - box[k][0], 1 << bits)
+                for k in models.free
+            ]
+            lower, upper = flint.arb("-inf"), flint.arb("inf")
+            for i, model in zip(tokens[0], weights, strict=True):
+                value = sum(
+                    c * math.prod([u[k] for k in axes], start=Fraction(1))
+                    for axes, c in zip(models.table.axes, model.coefs, strict=True)
+                )
+                power = flint.arb(rational(exact[i] - best)).exp()
+                ends = [flint.arb(rational(value + s * model.rest)) / power for s in (-1, 1)]
+                lower, upper = lower.max(ends[0]), upper.min(ends[1])
+            assert not lower > upper
+
+
+def uniform_tree(depth: int, mark: str) -> str:
+    return mark if depth == 0 else "0" + 2 * uniform_tree(depth - 1, mark)
+
+
+def needle(rnd: random.Random, value: Fraction) -> Statement:
+    """A token that wins next to nowhere: s_0 = b - beta (x - c)^2, s_1 = 0; there T is its value, and 0 elsewhere."""
+    c, beta, b = Fraction(rnd.random()), 4 ** rnd.randint(3, 20), rnd.randint(40, 60)
+    keys, products = [[2 * beta * c, 0]], {(0, 0): [-beta, 0]}
+    attention = attention_of((1, 1), keys, [b - beta * c * c, 0], [[value, 0]], products=products)
+    return claim_about(attention, "0", "[0,1]", "1")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_needles_are_not_overlooked(seed: int) -> None:
+    """The error is 1 + 1e-6 at the needle and 0 elsewhere: within 1 it is not proved, within 1 + 2e-6 it is."""
+    statement = needle(random.Random(seed), 1 + Fraction(1, 10**6))
+    assert verify(statement, max_boxes=20_000).verdict != "verified"
+    for mark in ".AD":
+        for depth in (0, 4, 9):
+            evidence = Paving(Fraction(1), 96, 40, (uniform_tree(depth, mark),))
+            assert kernel_says(bytes_of(statement, evidence)) == "leaf"
+    true = claim_with(statement, 1 + Fraction(2, 10**6))
+    outcome = verify(true)
+    assert outcome.evidence is not None
+    assert kernel_says(bytes_of(true, outcome.evidence)) == "proved"

@@ -123,7 +123,7 @@ class _Sup:
     ) -> None:
         self.started = time.monotonic()
         self.gap, self.deadline, self.max_boxes = gap, deadline, max_boxes
-        self.columns = columns_of(statement)
+        self.columns = columns_of(statement, sums=True)
         self.boxes = 0
         rough = _Float(statement, self.columns, gap, jobs, memory)
         self.means: _Float | _Exact = rough

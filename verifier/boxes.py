@@ -238,17 +238,22 @@ class BoxSearch:
         """For each unproved box the axis to halve; -1 where no side can be.
 
         The merit of an axis is its share in how much the target varies from the centre, plus twice its share in how
-        much the scores do: the second keeps boxes from staying long where the target is flat.
+        much the scores do: the second keeps boxes from staying long where the target is flat. Where values depend on x
+        both are errors instead, so that an axis without scores has its turn as the others become short.
         """
         m = centre.shape[1]
         allowed = self.grid.splittable & (block.level[rest] < MAX_LEVEL)
         if m == 1:
             return np.where(allowed[:, 0], 0, -1).astype(np.int8)
-        merit = np.where(allowed, self._variation(rest, lo, hi, centre) + 2 * shares(tilt[rest]), -1.0)
+        if self.head.slopes and self.target is not None:
+            merit = self._variation(rest, lo, hi, centre) + self._mixing(block, rest, lo, hi, centre, tilt[rest])
+        else:
+            merit = shares(self._variation(rest, lo, hi, centre)) + 2 * shares(tilt[rest])
+        merit = np.where(allowed, np.nan_to_num(merit, nan=0.0), -1.0)
         return np.where(allowed.any(axis=1), merit.argmax(axis=1), -1).astype(np.int8)
 
     def _variation(self, rest: IntArray, lo: FloatArray, hi: FloatArray, centre: FloatArray) -> FloatArray:
-        """The share of each axis in how much the target varies from the centre of the boxes, (rest, m).
+        """How much the target varies along each axis from the centre of the boxes, (rest, m).
 
         Values that depend on x follow its slope: then only how much it bends counts.
         """
@@ -268,7 +273,28 @@ class BoxSearch:
                 changes = [changes[0] + changes[1]]
             for change in changes:
                 variation[:, k] = np.fmax(variation[:, k], np.abs(change).max(axis=1))
-        return shares(variation)
+        return variation
+
+    def _mixing(
+        self, block: Block, rest: IntArray, lo: FloatArray, hi: FloatArray, centre: FloatArray, tilt: FloatArray
+    ) -> FloatArray:
+        """About how much the softmax moves along each axis of the boxes between values that depend on x, (rest, m).
+
+        With dv the spread of the active tokens' values over the box and dg_k that of their slopes, the change of the
+        scores along axis k moves the head by tilt_k dv, and changes along all axes meet dg_k r_k.
+        """
+        picked, starts = select_entries(block.counts, rest), starts_of(block.counts[rest])
+        tokens, of = block.tokens[picked], np.repeat(rest, block.counts[rest])
+        radius = 0.5 * (hi - lo)
+        mixing = np.zeros_like(tilt)
+        for r in range(len(self.entries)):
+            across = _spread(self.head.values_at(r, tokens, centre[of]), starts)
+            sloped = {k: _spread(part, starts) for k, part in self.head.parts_of(r, tokens, radius[of]).items()}
+            own = tilt * (across + sum(sloped.values()))[:, None]
+            for k, spread in sloped.items():
+                own[:, k] += tilt.sum(axis=1) * spread
+            mixing = np.fmax(mixing, own)
+        return mixing
 
     def children(self, block: Block, axes: npt.NDArray[np.int8], tree: SplitTree) -> Block:
         """Halve the boxes along the axes (B,), in the tree too: the lower halves, then the upper ones."""
@@ -281,6 +307,11 @@ class BoxSearch:
         upper_index[rows, axes] += 1
         low = replace(block, node=lower, level=level, index=index)
         return Block.join([low, replace(low, node=lower + 1, index=upper_index)])
+
+
+def _spread(entries: FloatArray, starts: IntArray) -> FloatArray:
+    """The greatest less the least of each group."""
+    return np.asarray(np.maximum.reduceat(entries, starts) - np.minimum.reduceat(entries, starts))
 
 
 def shares(parts: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from attncert.certificates.matrix import Row
+from attncert.certificates.matrix import Row, row_is_zero
 from attncert.verifier.reduction import ReducedHead
 
 LARGE = 1024
@@ -18,7 +18,13 @@ LARGE = 1024
 
 def centred(head: ReducedHead) -> ReducedHead:
     """The same head, without large numbers that all its tokens have in common."""
-    return replace(head, keys=tuple(map(_centred, head.keys)), biases=_centred(head.biases))
+    products = {pair: _centred(row) for pair, row in head.products.items()}
+    return replace(
+        head,
+        keys=tuple(map(_centred, head.keys)),
+        biases=_centred(head.biases),
+        products={pair: row for pair, row in products.items() if not row_is_zero(row)},
+    )
 
 
 def _centred(row: Row) -> Row:

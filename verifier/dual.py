@@ -15,6 +15,10 @@ If rho < 1, then A is regular and ||y - y_0|| <= q / (1 - rho), because y - y_0 
 see A. Neumaier, *Interval Methods for Systems of Equations*, 1990, section 4.2). C, an approximate inverse, and y_0 are
 integers over 2^P, and p and f are enclosed between neighbouring such numbers by the checker's own functions; from there
 on every sum and product is exact.
+
+Values u_i + g_i . x have N (1 + K) numbers, K the entries of x that some of them depend on. T is linear in these too,
+with the weights p_i and p_i z_k, z_k = (x_k - c_k) / r_k the place in the box: that many equations and one more place.
+The bound is on all values that depend on these entries. An entry that does not move adds nothing.
 """
 
 from __future__ import annotations
@@ -40,42 +44,46 @@ Place = tuple[tuple[Fraction, ...], int]
 PRECISIONS = (256, 512, 1024, 2048)
 """Bits that are tried in turn."""
 
-MOST_TOKENS = 256
-"""Heads with more tokens have no bound: the linear system takes the cube of their number."""
+MOST_UNKNOWNS = 256
+"""Heads with more numbers in a row of values have no bound: the linear system takes the cube of that."""
 
 
 def least_error(statement: Statement, row: int, places: Sequence[Place], deadline: Deadline = NEVER) -> Fraction:
     """A proved lower bound on the largest |f - T| in an output row, whatever the values of the tokens.
 
-    places: one more than there are tokens, the best of them first; lambda is 1 there. The answer is 0 where no bound is
-    proved: for places outside the domain, linearly dependent weights, or where the precision or the time ends.
+    places: one more than there are numbers in a row of values, the best of them first; lambda is 1 there. The answer is
+    0 where no bound is proved: for places outside the domain, linearly dependent weights, or where the precision or the
+    time ends.
     """
-    claim = ExactClaim(statement, columns_of(statement))
-    n = claim.head.tokens
+    columns = columns_of(statement)
+    claim = ExactClaim(statement, columns)
+    moving = [k for k in sorted(columns[0].head.slopes) if statement.domain.sides[k][0] < statement.domain.sides[k][1]]
+    n = claim.head.tokens * (1 + len(moving))
     inside = all(
         len(x) == statement.domain.dimension
         and all(lo <= entry <= hi for entry, (lo, hi) in zip(x, statement.domain.sides, strict=True))
         and satisfied(statement.conditions, x)
         for x, _ in places
     )
-    if len(places) != n + 1 or n > MOST_TOKENS or not inside:
+    if len(places) != n + 1 or n > MOST_UNKNOWNS or not inside:
         return Fraction(0)
     for P in PRECISIONS:
         if deadline.passed():
             break
         with suppress(kernel.Rejected):
-            bound = _bound(claim, row, places, P)
+            bound = _bound(claim, row, places, moving, P)
             if bound is not None:
                 return bound
     return Fraction(0)
 
 
-def _bound(claim: ExactClaim, row: int, places: Sequence[Place], P: int) -> Fraction | None:
+def _bound(claim: ExactClaim, row: int, places: Sequence[Place], moving: Sequence[int], P: int) -> Fraction | None:
     """The bound at P bits; None where they are too few."""
-    weights = [_weights(claim.head, x, j, P) for x, j in places]
+    assert isinstance(claim.head, kernel.Head)  # `columns_of` refuses sums of heads
+    weights = [_with_products(_weights(claim.head, x, j, P), _ratios(claim, x, moving)) for x, j in places]
     low, high = (np.array([[w[end] for w in column] for column in weights], dtype=object).T for end in (0, 1))
     values = [_value(claim, row, x, j, P) for x, j in places]
-    twice, spread = low + high, high - low  # the matrix, twice, is `twice` up to `spread`: (tokens, places)
+    twice, spread = low + high, high - low  # the matrix, twice, is `twice` up to `spread`: (unknowns, places)
     inverse = _inverse(twice[:, 1:], P)
     if inverse is None:
         return None
@@ -107,6 +115,22 @@ def _weights(head: kernel.Head, x: Sequence[Fraction], j: int, P: int) -> list[k
     powers = [(kernel.point("exp", lo, P)[0], kernel.point("exp", hi, P)[1]) for lo, hi in ends]
     total = sum(lo for lo, _ in powers), sum(hi for _, hi in powers)
     return [kernel.divided(power, total, P) for power in powers]
+
+
+def _ratios(claim: ExactClaim, x: Sequence[Fraction], moving: Sequence[int]) -> list[Fraction]:
+    """The places z_k of the moving entries in the box, from -1 to 1."""
+    sides = claim.statement.domain.sides
+    return [(2 * x[k] - sides[k][0] - sides[k][1]) / (sides[k][1] - sides[k][0]) for k in moving]
+
+
+def _with_products(weights: list[kernel.Interval], ratios: Sequence[Fraction]) -> list[kernel.Interval]:
+    """The weights, and enclosures of their products with each ratio: ends multiplied and rounded outward."""
+    products = list(weights)
+    for ratio in ratios:
+        for ends in weights:
+            low, high = sorted(end * ratio.numerator for end in ends)
+            products.append((low // ratio.denominator, -(-high // ratio.denominator)))
+    return products
 
 
 def _value(claim: ExactClaim, row: int, x: Sequence[Fraction], j: int, P: int) -> kernel.Interval:

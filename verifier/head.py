@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
@@ -51,6 +51,16 @@ class FloatHead:
     value_max: FloatArray
     slopes: Mapping[int, FloatArray] = field(default_factory=dict)
     products: Mapping[Pair, FloatArray] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> tuple[FloatHead, ...]:
+        """The heads whose sum this is: the head itself."""
+        return (self,)
+
+    def of_row(self, r: int) -> FloatHead:
+        """The head with one row of the values; what bounds them stays."""
+        slopes = {k: slope[r : r + 1] for k, slope in self.slopes.items()}
+        return replace(self, values=self.values[r : r + 1], slopes=slopes)
 
     @property
     def tokens(self) -> int:
@@ -105,6 +115,43 @@ class FloatHead:
         return reach
 
 
+@dataclass(frozen=True)
+class SumHead(FloatHead):
+    """A sum of heads. The tokens are those of all heads in turn, each with the softmax of its own head only, so only
+    code that asks for `parts` may use keys, biases and values. `value_min` and `value_max` enclose what sums of values
+    of one token of each head can be.
+    """
+
+    heads: tuple[FloatHead, ...] = ()
+
+    @property
+    def parts(self) -> tuple[FloatHead, ...]:
+        """The heads."""
+        return self.heads
+
+    def of_row(self, r: int) -> SumHead:
+        """The heads with one row of the values each."""
+        return sum_of([head.of_row(r) for head in self.heads])
+
+
+def sum_of(heads: Sequence[FloatHead]) -> SumHead:
+    """The sum of heads. Rounding: sums of few numbers, each moved outward by a unit."""
+    low, high = heads[0].value_min, heads[0].value_max
+    for head in heads[1:]:
+        low, high = down(low + head.value_min), up(high + head.value_max)
+    return SumHead(
+        keys=np.concatenate([head.keys for head in heads], axis=1),
+        biases=np.concatenate([head.biases for head in heads]),
+        values=np.concatenate([head.values for head in heads], axis=1),
+        score_slack=max(head.score_slack for head in heads),
+        value_slack=np.sum([head.value_slack for head in heads], axis=0),
+        value_min=low,
+        value_max=high,
+        products=next((head.products for head in heads if head.products), {}),
+        heads=tuple(heads),
+    )
+
+
 def round_head(head: ReducedHead, box: Box) -> FloatHead:
     """Round a reduced head to float64.
 
@@ -145,8 +192,8 @@ def round_head(head: ReducedHead, box: Box) -> FloatHead:
     tiny = 2.0**-1060 * (m + 1 + sum(reach)) + 2.0**-1022
     score_slack = 8 * (m + 4) * UNIT * size * (1 + 2**-20) + tiny
     if products:
-        terms = sum(np.abs(row) * (reach[j] * reach[k]) for (j, k), row in products.items())
-        size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m)) + terms))
+        bent = sum(np.abs(row) * (reach[j] * reach[k]) for (j, k), row in products.items())
+        size = float(np.max(np.abs(biases) + sum(np.abs(keys[k]) * reach[k] for k in range(m)) + bent))
         if not size <= LARGEST:
             raise InvalidAttention(
                 f"a score of the head is beyond {LARGEST:g} on the domain, too large for the verifier"

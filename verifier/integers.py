@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, product
-from typing import Literal
+from typing import Any, Literal
 
+from attncert.certificates.attention import SumAttention
 from attncert.certificates.condition import satisfied
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.document import Document
@@ -67,7 +68,9 @@ class ExactClaim:
         self.statement, self.columns = statement, columns
         limits = kernel.Limits(magnitude=MAGNITUDE)
         content = kernel.read_document(Document(statement, None, {}).to_bytes(), limits)["statement"]
-        self.head = kernel.Head(content["attention"], content["domain"], kernel.Reader(limits))
+        several = isinstance(statement.attention, SumAttention)
+        kind: type[kernel.Head | kernel.Sum] = kernel.Sum if several else kernel.Head
+        self.head = kind(content["attention"], content["domain"], kernel.Reader(limits))
         self.head.conditions = [
             kernel.Target(condition.source, self.head.inputs, limits, condition=True)
             for condition in statement.conditions
@@ -142,7 +145,8 @@ class ExactClaim:
         trees: list[str] = []
         try:
             for column in range(len(self.columns)):
-                walk = kernel.Paving(self.head, self.target, column, bound, bits, silence)
+                kind: Any = kernel.Added if isinstance(self.head, kernel.Sum) else kernel.Paving
+                walk = kind(self.head, self.target, column, bound, bits, silence)
                 trees.append("".join(self._tree(walk, column, state)))
         except _Ended as end:
             return IntegerSearch(end.status, None, state.worst, state.boxes)
@@ -152,7 +156,7 @@ class ExactClaim:
             return IntegerSearch("stopped", None, state.worst, state.boxes, interrupted=True)
         return IntegerSearch("proved", Paving(bound, bits, silence, tuple(trees)), state.worst, state.boxes)
 
-    def _tree(self, walk: kernel.Paving, column: int, state: _State) -> Iterator[str]:
+    def _tree(self, walk: kernel.Paving | kernel.Added, column: int, state: _State) -> Iterator[str]:
         """The split tree of one output column in preorder, depth first."""
         order = order_for(self.columns[column], state.bound)
         marks = [ORDERS[order - 1], LEAF_MARK]
@@ -196,7 +200,12 @@ class ExactClaim:
 
 
 def _holds(
-    walk: kernel.Paving, mark: str, box: kernel.Box, active: kernel.Tokens, centres: list[int], radii: list[int]
+    walk: kernel.Paving | kernel.Added,
+    mark: str,
+    box: kernel.Box,
+    active: kernel.Tokens,
+    centres: list[int],
+    radii: list[int],
 ) -> bool:
     """Tell whether the rule of a mark proves the bound on a box."""
     try:

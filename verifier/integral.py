@@ -31,9 +31,9 @@ from attncert.certificates.target import Target
 from attncert.certificates.taylor import models
 from attncert.verifier.boxes import COPIES, MAX_LEVEL, Block, BoxSearch, IntArray, select
 from attncert.verifier.head import FloatArray, FloatHead
-from attncert.verifier.hull import head_hull
 from attncert.verifier.jensen import error_model, expansions, power_mean
 from attncert.verifier.powers import TINY, scaled_power
+from attncert.verifier.ranges import head_range
 from attncert.verifier.singular import SingularTarget
 from attncert.verifier.tree import OUTSIDE, SINGULAR, SplitTree, taylor
 
@@ -183,7 +183,7 @@ class IntegralSearch(BoxSearch):
             block, d_centre, d_radius, tilt = self.activate(block, centre, radius)
             part = np.ldexp(1.0, -block.level.sum(axis=1))
             volume = self.volume_high * part * (1 + 2.0**-40) + 2.0**-1022
-            heads = [self._head(r, block, centre, radius, d_centre, d_radius) for r in range(len(self.entries))]
+            heads = [head_range(self, r, block, centre, radius, d_centre, d_radius) for r in range(len(self.entries))]
             lower, parts = np.zeros(len(lo)), np.zeros((len(lo), len(self.entries)))
             for r, (t_lo, t_hi) in enumerate(heads):
                 least = np.maximum(np.maximum(down(f_lo[:, r] - t_hi), down(t_lo - f_hi[:, r])), 0.0)
@@ -248,23 +248,6 @@ class IntegralSearch(BoxSearch):
         lower *= np.where(part_low > TINY, part_low * (1 - 2.0**-40), 0.0)
         upper *= part_high * (1 + 2.0**-40)
         return np.where(np.isfinite(lower), lower, 0.0), np.where(np.isnan(upper), np.inf, upper)
-
-    def _head(
-        self,
-        r: int,
-        block: Block,
-        centre: FloatArray,
-        radius: FloatArray,
-        d_centre: FloatArray,
-        d_radius: FloatArray,
-    ) -> tuple[FloatArray, FloatArray]:
-        """Bounds (B,) on entry r of the head: the hull of the active tokens, and the share of the silent ones."""
-        low, high = self.value_ranges(r, block, np.arange(len(block.counts)), slice(None), centre, radius)
-        t_lo, t_hi = head_hull(low, d_centre, d_radius, block.counts)
-        if high is not low:
-            t_hi = head_hull(high, d_centre, d_radius, block.counts)[1]
-        slip = up(up(up(block.dropped * self.leak) * self.spread[r]) + self.head.value_slack[r])
-        return down(t_lo - slip), up(t_hi + slip)
 
     def _close(
         self,

@@ -1310,6 +1310,22 @@ class Head:
         return [entry(row, i) for i in range(self.tokens)]
 
 
+class Sum:
+    """T = sum of the T_h of several heads on the same inputs."""
+
+    def __init__(self, value: Any, domain: Any, reader: Reader) -> None:
+        """Read the heads, all of one kind and alike in their shapes."""
+        where = "statement.attention"
+        parts = typed(fields_of(value, where, "kind", "heads")[1], list, f"{where}.heads")
+        require(len(parts) > 0, "malformed", f"{where}.heads: empty")
+        self.heads = [Head(part, domain, reader) for part in parts]
+        shapes = [(head.inputs, len(head.values), len(head.selected)) for head in self.heads]
+        require(all(shape == shapes[0] for shape in shapes), "shape", f"{where}.heads: inputs or outputs differ")
+        self.inputs, self.box, self.limits = self.heads[0].inputs, self.heads[0].box, reader.limits
+        self.values, self.selected = self.heads[0].values, self.heads[0].selected  # as many as those of any
+        self.tokens, self.conditions = sum(head.tokens for head in self.heads), list[Target]()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The walk down a split tree, and the silent tokens
 
@@ -1547,14 +1563,18 @@ class Expansion(Walk):
 
     def models(self, mark: str, box: Box, tokens: Tokens, centres: list[int]) -> tuple[Modeller, list[Model], Jets]:
         """Return the models of the entries of the column, and for a Taylor-Jensen leaf the expansion of the weights."""
+        models, enclosures = self.modelled(mark, box)
+        return models, enclosures, self.jets(models, box, tokens, centres) if mark in ORDERS else ([], [])
+
+    def modelled(self, mark: str, box: Box) -> tuple[Modeller, list[Model]]:
+        """Return the models of the entries of the column."""
         order = 1 + (ORDERS if mark in ORDERS else SCORES).index(mark)
         if order not in self.modellers:
             free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
             self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
         models = self.modellers[order]
         inputs = models.inputs([(lo, hi) for lo, hi, _, _ in box])
-        jets = self.jets(models, box, tokens, centres) if mark in ORDERS else ([], [])
-        return models, models.enclosures(inputs, self.outputs), jets
+        return models, models.enclosures(inputs, self.outputs)
 
     def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
         """Expand weights w_i = q e^t, the e^(s_i) times a common factor, t = sum of tau_k u_k + sum of tau_kl u_k u_l.
@@ -1617,10 +1637,10 @@ class Expansion(Walk):
             coefs.append(sum(map(mul, numbers, factors)) // (factorials << self.P * (len(axes) + 1)))
         return models.bounded(coefs, len(coefs) - (-sum(map(mul, rests, map(abs, factors))) >> self.P))
 
-    def fraction(self, models: Modeller, f: Model, v: Values, jets: Jets) -> tuple[Model, Model]:
-        """Return models of M0 = sum of w_i and N = f M0 - sum of w_i v_i, so that f - T' = N / M0.
+    def moments(self, models: Modeller, v: Values, jets: Jets) -> tuple[Model, Model, Model]:
+        """Return models of M0 = sum of w_i, M1 = sum of w_i (v_i - near), and of near, so that T' = near + M1 / M0.
 
-        The mean of the v_i with the weights at the centre, an affine function, is taken off f and all v_i beforehand.
+        near, an affine function, is the mean of the v_i with the weights at the centre.
         """
         weights = jets[0][0]
         mean, near = sum(map(mul, weights, v.values)) // sum(weights), models.constant((0, 0))
@@ -1632,8 +1652,12 @@ class Expansion(Walk):
             near.coefs[place] = mean = sum(map(mul, weights, part)) // sum(weights)
             u.coefs[place] = 1 << self.P
             M1 = models.combined(add, M1, models.multiplied(u, self.moment(models, jets, [a - mean for a in part])))
-        N = models.combined(sub, f, near)
-        return M0, models.combined(sub, models.multiplied(N, M0), M1)
+        return M0, M1, near
+
+    def fraction(self, models: Modeller, f: Model, v: Values, jets: Jets) -> tuple[Model, Model]:
+        """Return models of M0 = sum of w_i and N = f M0 - sum of w_i v_i, so that f - T' = N / M0."""
+        M0, M1, near = self.moments(models, v, jets)
+        return M0, models.combined(sub, models.multiplied(models.combined(sub, f, near), M0), M1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1896,6 +1920,58 @@ class Integral(Expansion):
                     integral = power + n * integral
                 total += t * integral
         return -(-total // sum(distances))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The paving proof for sums of heads
+
+
+class Added(Integral):
+    """Proves |target - T| <= bound for one output column of a sum of heads, by enclosures or models of each T_h.
+
+    The tokens, centres and radii of the walk are lists of those of the heads, whose own walks are the `parts`.
+    """
+
+    marks = "." + ORDERS
+
+    def __init__(self, total: Sum, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
+        """Round the bound down."""
+        super().__init__(total.heads[0], target, j, Fraction(1), P, silence)
+        self.bound = enclose(bound, P)[0]
+        self.conditions = [Evaluator(condition, P, total.limits) for condition in total.conditions]
+        self.parts = [Integral(head, target, j, Fraction(1), P, silence) for head in total.heads]
+        self.all: Any = [part.all for part in self.parts]
+
+    def without_silent(self, box: Box, tokens: Any) -> Any:
+        """Drop the silent tokens of each head."""
+        return zip(*[part.without_silent(box, own) for part, own in zip(self.parts, tokens, strict=True)], strict=True)
+
+    def rule(self, mark: str, box: Box, tokens: Any, centres: Any, radii: Any) -> None:
+        """Prove |target - sum of T_h| <= bound on a box for all entries of the column."""
+        walks = list(zip(self.parts, tokens, centres, radii, strict=True))
+        values = [part.at_box(box, own) for part, own, _, _ in walks]
+        if mark == ".":
+            enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
+            weights = [part.weights(own, reach) for part, _, own, reach in walks]
+            for row, error in enumerate(enclosures):
+                for (part, *_), v, each in zip(walks, values, weights, strict=True):
+                    error = minus(error, part.head_range(v[row], part.spans[row], each))
+                require(max(error[1], -error[0]) <= self.bound, "leaf", f"row {row}, |f - T| <= bound")
+            return
+        models, targets = self.modelled(mark, box)
+        jets = [part.jets(models, box, own, scores) for part, own, scores, _ in walks]
+        for row, error in enumerate(targets):
+            for (part, own, _, _), v, expansion in zip(walks, values, jets, strict=True):
+                M0, M1, near = part.moments(models, v[row], expansion)
+                require(M0.low > 0, "leaf", "the box is too large for an expansion")
+                T = models.combined(add, near, models.multiplied(M1, models.reciprocal(M0)))
+                least, greatest = part.spans[row]
+                silent = -((len(own[0]) - part.head.tokens) * (greatest - least) >> part.silence)  # W S, rounded up
+                error = models.combined(sub, error, T)
+                error = models.bounded(error.coefs, error.rest + v[row].moved + silent)
+            sides = [error.coefs, list(map(neg, error.coefs))]
+            proved = all(self.bound + models.table.least(coefs) >= error.rest for coefs in sides)
+            require(proved, "leaf", f"row {row}, expansion {mark}")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -2186,25 +2262,28 @@ class Enlarged(Expansion):
 # The counterexample
 
 
-def error_at(head: Head, target: Target, place: list[Fraction], r: int, j: int, P: int) -> Interval:
+def error_at(head: Head | Sum, target: Target, place: list[Fraction], r: int, j: int, P: int) -> Interval:
     """Enclose target - T at a point, for entry [r, j]; the scores are exact, and relative to the best one."""
-    (value,) = Evaluator(target, P, head.limits).enclosures([enclose(x, P) for x in place], [target.outputs[r][j]])
-    exact, values = head.at(head.scores(j), place), head.at(head.values[r], place)
-    best = max(exact)
-    top = bottom = (0, 0)
-    for score, number in zip(exact, values, strict=True):
-        lo, hi = enclose(score - best, P)
-        weight = point("exp", lo, P)[0], point("exp", hi, P)[1]
-        top = plus(top, times(weight, enclose(number, P), P))
-        bottom = plus(bottom, weight)  # at least 1, by the best score
-    return minus(value, divided(top, bottom, P))
+    sides, outputs = [enclose(x, P) for x in place], [target.outputs[r][j]]
+    value: Interval = Evaluator(target, P, head.limits).enclosures(sides, outputs)[0]
+    for part in head.heads if isinstance(head, Sum) else [head]:
+        exact, values = part.at(part.scores(j), place), part.at(part.values[r], place)
+        best = max(exact)
+        top = bottom = (0, 0)
+        for score, number in zip(exact, values, strict=True):
+            lo, hi = enclose(score - best, P)
+            weight = point("exp", lo, P)[0], point("exp", hi, P)[1]
+            top = plus(top, times(weight, enclose(number, P), P))
+            bottom = plus(bottom, weight)  # at least 1, by the best score
+        value = minus(value, divided(top, bottom, P))
+    return value
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The door
 
 
-def walks_of(head: Head, evidence: Any, reader: Reader, *names: str) -> tuple[list[Any], int, int, list[str]]:
+def walks_of(head: Head | Sum, evidence: Any, reader: Reader, *names: str) -> tuple[list[Any], int, int, list[str]]:
     """Return the fields of these names, the precision, the k of the silent tokens and a tree for each column."""
     _, *fields, bits, k, trees = fields_of(evidence, "evidence", "kind", *names, "precision", "silence", "trees")
     P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
@@ -2233,18 +2312,24 @@ def walked(make: Callable[[int], Walk], trees: list[str], reader: Reader) -> tup
     columns = [list(zip(*column, strict=True)) for column in zip(*parts, strict=True)]
     leaves = sum(sum(counts) for counts, _ in columns)
     require(leaves > 0, "tree", "no leaf was checked")
-    return leaves, [list(map(sum, zip(*sums, strict=True))) for _, sums in columns]
+    return leaves, [[sum(totals, Fraction(0)) for totals in zip(*sums, strict=True)] for _, sums in columns]
 
 
 Proof = tuple[Fraction, str, int, int]  # the bound that it proves, as it is spelled too; leaves and inequalities
 
 
-def check_paving(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+def check_paving(head: Head | Sum, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
     """Check the proof and describe it."""
     (claimed,), P, silence, trees = walks_of(head, evidence, reader, "bound")
     bound = reader.number(claimed, "evidence.bound")
     require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
-    leaves = walked(lambda j: Paving(head, target, j, bound, P, silence), trees, reader)[0]
+
+    def made(j: int) -> Walk:
+        kind: Any = Added if isinstance(head, Sum) else Paving
+        walk: Walk = kind(head, target, j, bound, P, silence)
+        return walk
+
+    leaves = walked(made, trees, reader)[0]
     return bound, claimed, leaves, 2 * leaves * len(head.values)
 
 
@@ -2298,7 +2383,7 @@ def check_layers(head: Head, evidence: Any, delta: Fraction, measure: Fraction, 
 
 
 def check_counterexample(
-    head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader
+    head: Head | Sum, target: Target, evidence: Any, tolerance: Fraction, reader: Reader
 ) -> tuple[tuple[str, ...], tuple[int, int]]:
     """Check the refutation; return the point and the entry at which the tolerance is exceeded."""
     _, numbers, indices, bits = fields_of(evidence, "evidence", "kind", "point", "entry", "precision")
@@ -2378,7 +2463,7 @@ def check_document(document: Any, reader: Reader) -> Finding:
     if kind == "partition":
         _, regions = fields_of(claim, where, "kind", "regions")
         require(text is None, "malformed", "statement.target: not null")
-        head = Head(attention, domain, reader)
+        head: Any = Head(attention, domain, reader)
         require("where" not in domain, "unsupported", "statement.domain.where: a partition is one of a box")
         require(all(lo < hi for lo, hi in head.box), "domain", "statement.domain.box: a side with lo = hi")
         require(evidence is not None, "evidence", "a claim without evidence")
@@ -2396,7 +2481,8 @@ def check_document(document: Any, reader: Reader) -> Finding:
     require(p <= limits.norm, "limit", f"{where}.{first}: more than {limits.norm}")
     tolerance = measure = reader.number(written[1], f"{where}.{last}")
     require(tolerance > 0, "claim", f"{where}.{last}: not positive")
-    head = Head(attention, domain, reader)
+    several = uniform and type(attention) is dict and attention.get("kind") == "sum"
+    head = (Sum if several else Head)(attention, domain, reader)
     require(uniform or all(lo < hi for lo, hi in head.box), "domain", "statement.domain.box: a side with lo = hi")
     lines = typed(domain.get("where", []), list, "statement.domain.where")
     conditions = [typed(line, str, "statement.domain.where") for line in lines]
@@ -2421,8 +2507,9 @@ def check_document(document: Any, reader: Reader) -> Finding:
         lower, bound, holds, leaves = check_integral(head, target, evidence, p, tolerance, reader)
         verdict, bound = ("proved", bound) if holds else ("refuted", written[1])
         return Finding(verdict, digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens, lower=lower)
-    checks = {"paving": check_paving, "enlarged": check_enlarged}
-    kind = kind_of(evidence, "evidence", "kind", *checks, "both", "counterexample")
+    checks: dict[str, Callable[..., Proof]] = {"paving": check_paving, "enlarged": check_enlarged}
+    kinds = ["paving"] if several else [*checks, "both"]
+    kind = kind_of(evidence, "evidence", "kind", *kinds, "counterexample")
     if kind == "counterexample":
         place, at = check_counterexample(head, target, evidence, tolerance, reader)
         return Finding("refuted", digest, summary, written[1], 1, 0, head.tokens, place, at)

@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 
+from attncert.certificates.attention import SumAttention
 from attncert.certificates.evidence import Evidence
 from attncert.certificates.numbers import float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.centring import centred
-from attncert.verifier.head import FloatHead, round_head
-from attncert.verifier.reduction import reduce_general
+from attncert.verifier.head import FloatHead, round_head, sum_of
+from attncert.verifier.reduction import reduce_general, single_head
 
 Verdict = Literal["verified", "refuted", "undecided"]
 
@@ -50,13 +51,19 @@ class Column:
     entries: tuple[int, ...]
 
 
-def columns_of(statement: Statement) -> list[Column]:
-    """The output columns of a statement; raises InvalidAttention for heads outside the supported family."""
+def columns_of(statement: Statement, *, sums: bool = False) -> list[Column]:
+    """The output columns of a statement; raises InvalidAttention for heads outside the supported family.
+
+    Sums of heads belong to it where `sums` is set: the head of a column may then be a SumHead.
+    """
     n_d, n_o = statement.attention.output_shape
     outputs = range(n_d * n_o)
+    attention = statement.attention if sums else single_head(statement.attention)
+    singles = attention.heads if isinstance(attention, SumAttention) else (attention,)
+    reduced = [[round_head(centred(head), statement.domain) for head in reduce_general(each)] for each in singles]
     return [
-        Column(j, round_head(centred(head), statement.domain), tuple(outputs[j::n_o]))
-        for j, head in enumerate(reduce_general(statement.attention))
+        Column(j, heads[0] if len(singles) == 1 and attention is singles[0] else sum_of(heads), tuple(outputs[j::n_o]))
+        for j, heads in enumerate(zip(*reduced, strict=True))
     ]
 
 

@@ -53,7 +53,7 @@ from attncert.verifier.tree import OUTSIDE, PREORDER_BYTES, SCORES, SplitTree, s
 
 __all__ = ["Block", "Grid", "PavingSearch", "Progress", "Search", "State"]
 
-ENGINE = 4
+ENGINE = 5
 """Raised with every change to the course of a search: only a search of the same engine can be resumed."""
 
 ROUND_BYTES = 1 << 22

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -67,17 +66,22 @@ def estimate_errors(
     with np.errstate(all="ignore"):
         for start in range(0, len(points), step):
             part = points[start : start + step]
-            score = part @ head.keys + head.biases
-            for (j, k), product in head.products.items():
-                score += (part[:, j] * part[:, k])[:, None] * product
-            weight = np.exp(score - score.max(axis=1, keepdims=True))
-            top = weight @ head.values.T
-            for k, slopes in head.slopes.items():
-                top += points[start : start + step, k, None] * (weight @ slopes.T)
-            value = top / weight.sum(axis=1, keepdims=True)
+            value = sum(_estimates(each, part) for each in head.parts)
             errors[start : start + step] = np.abs(exact[start : start + step] - value)
     errors[~estimate_inside(conditions, points)] = 0.0
     return np.nan_to_num(errors, nan=0.0, posinf=0.0)
+
+
+def _estimates(head: FloatHead, points: FloatArray) -> FloatArray:
+    """T in float64 without bounds on the rounding: points (P, m) -> (P, d_o)."""
+    score = points @ head.keys + head.biases
+    for (j, k), product in head.products.items():
+        score += (points[:, j] * points[:, k])[:, None] * product
+    weight = np.exp(score - score.max(axis=1, keepdims=True))
+    top = weight @ head.values.T
+    for k, slopes in head.slopes.items():
+        top += points[:, k, None] * (weight @ slopes.T)
+    return np.asarray(top / weight.sum(axis=1, keepdims=True))
 
 
 def climb(
@@ -95,8 +99,7 @@ def climb(
     Errors peak at faces of the partition, where they have kinks, so the search uses no derivatives. It spends at most
     8 SAMPLE_WORK points times tokens.
     """
-    slopes = {k: slope[row : row + 1] for k, slope in head.slopes.items()}
-    values = replace(head, values=head.values[row : row + 1], slopes=slopes)
+    values = head.of_row(row)
     lo = np.array([float(lo) for lo, _ in box.sides])
     hi = np.array([float(hi) for _, hi in box.sides])
     m = box.dimension
@@ -124,37 +127,48 @@ def climb(
 def proved_error(target: Target, entry: int, row: int, head: FloatHead, point: Sequence[float | Fraction]) -> float:
     """A proved lower bound on |f - T| at an exact point, in float64; `entry` of the target against value row `row`.
 
-    Rounding argument. The point lies in a box of neighbouring doubles, over which f is enclosed and the radius terms of
-    the scores are taken. With d_i = s_i - max s computed within `score_slack` and those terms, each weight e^{d_i}
-    carries a relative error of at most rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N
-    nonnegative terms add N u each. Changing every weight by relative rho' <= rho + N u changes a weighted mean of v by
-    at most 2 rho'/(1 - rho') max|v - v_0|; v_0 is the midpoint of the values, and (N + 8) u max|v| covers the
-    arithmetic on the v themselves. Where these depend on x, they vary over the box by their parts.
+    Rounding argument. The point lies in a box of neighbouring doubles, over which f and T (or the T_h of a sum) are
+    enclosed; the enclosures are added and compared with every step rounded outward.
     """
     with np.errstate(all="ignore"):
         exact = [Fraction(x) for x in point]
         lo, hi = np.array([[float_down(x) for x in exact]]), np.array([[float_up(x) for x in exact]])
-        f_lo, f_hi = (float(ends[0, entry]) for ends in enclose(target, lo, hi))
-        score, tilts, width = head.biases.copy(), [keys.copy() for keys in head.keys], hi[0] - lo[0]
-        for k, keys in enumerate(head.keys):
-            score += keys * lo[0, k]
-        curves = head.around(np.arange(head.tokens), lo[0], tilts, score)
-        radius = sum(float(np.max(tilt) - np.min(tilt)) * float(width[k]) for k, tilt in enumerate(tilts))
-        radius += sum(float(np.max(q) - np.min(q)) * float(width[j] * width[k]) for (j, k), q in curves.items())
-        weight = np.exp(score - score.max())
-        tokens = np.arange(head.tokens)
-        values = head.values_at(row, tokens, lo[0])
-        parts = head.parts_of(row, tokens, hi[0] - lo[0])
-        reach = max((float(np.max(np.abs(part))) for part in parts.values()), default=0.0) * len(parts)
-        mean = float(np.sum(weight * values) / np.sum(weight))
-        n = head.tokens
-        rho = math.expm1(min(head.score_slack + 2 * radius, 700.0)) * (1 + 2**-40) + 4 * EXP_ERROR + 2 * (n + 8) * UNIT
-        spread = float(head.value_max[row] - head.value_min[row])
-        size = float(max(abs(head.value_min[row]), abs(head.value_max[row])))
-        slip = 2 * rho / (1 - rho) * spread if rho < 0.5 else math.inf
-        slip = float(up(np.float64(slip + 4 * (n + 8) * UNIT * size + float(head.value_slack[row]) + 2 * reach)))
-        lower = float(down(np.maximum(down(f_lo - up(mean + slip)), down(down(mean - slip) - f_hi))))
+        f_lo, f_hi = (ends[0, entry] for ends in enclose(target, lo, hi))
+        for part in head.parts:
+            mean, slip = _enclosed(part, row, lo[0], hi[0])
+            f_lo, f_hi = down(f_lo - up(np.float64(mean + slip))), up(f_hi - down(np.float64(mean - slip)))
+        lower = float(np.maximum(f_lo, -f_hi))
         return lower if lower > 0 else 0.0
+
+
+def _enclosed(head: FloatHead, row: int, lo: FloatArray, hi: FloatArray) -> tuple[float, float]:
+    """T at a point of a box of neighbouring doubles, (m,) each: a number, and how far T may be from it.
+
+    Rounding argument. The radius terms of the scores are taken over the box. With d_i = s_i - max s computed within
+    `score_slack` and those terms, each weight e^{d_i} carries a relative error of at most
+    rho = e^slack (1 + EXP_ERROR) - 1, the common factor cancels, and sums of N nonnegative terms add N u each. Changing
+    every weight by relative rho' <= rho + N u changes a weighted mean of v by at most 2 rho'/(1 - rho') max|v - v_0|;
+    v_0 is the midpoint of the values, and (N + 8) u max|v| covers the arithmetic on the v themselves. Where these
+    depend on x, they vary over the box by their parts.
+    """
+    score, tilts, width = head.biases.copy(), [keys.copy() for keys in head.keys], hi - lo
+    for k, keys in enumerate(head.keys):
+        score += keys * lo[k]
+    curves = head.around(np.arange(head.tokens), lo, tilts, score)
+    radius = sum(float(np.max(tilt) - np.min(tilt)) * float(width[k]) for k, tilt in enumerate(tilts))
+    radius += sum(float(np.max(q) - np.min(q)) * float(width[j] * width[k]) for (j, k), q in curves.items())
+    weight = np.exp(score - score.max())
+    tokens = np.arange(head.tokens)
+    values = head.values_at(row, tokens, lo)
+    parts = head.parts_of(row, tokens, width)
+    reach = max((float(np.max(np.abs(part))) for part in parts.values()), default=0.0) * len(parts)
+    mean = float(np.sum(weight * values) / np.sum(weight))
+    n = head.tokens
+    rho = math.expm1(min(head.score_slack + 2 * radius, 700.0)) * (1 + 2**-40) + 4 * EXP_ERROR + 2 * (n + 8) * UNIT
+    spread = float(head.value_max[row] - head.value_min[row])
+    size = float(max(abs(head.value_min[row]), abs(head.value_max[row])))
+    slip = 2 * rho / (1 - rho) * spread if rho < 0.5 else math.inf
+    return mean, float(up(np.float64(slip + 4 * (n + 8) * UNIT * size + float(head.value_slack[row]) + 2 * reach)))
 
 
 def exact_point(point: Sequence[float], box: Box) -> tuple[Fraction, ...]:

@@ -64,7 +64,7 @@ def verify(
     require_searchable(statement.domain, claim.measure if isinstance(claim, Indicator) else claim.tolerance)
     match claim:
         case SupError():
-            columns = columns_of(statement)
+            columns = columns_of(statement, sums=proof == "paving")
             if proof != "paving":
                 reduce_head(statement.attention)
             if proof == "regions":

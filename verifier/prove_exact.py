@@ -51,7 +51,7 @@ def verify(
         return outcome("undecided", None, math.inf, f"too large for the checker: {rejection}")
     bits = claim.precision(tolerance) + extra_bits
     worst = claim.largest(bits, deadline)
-    for bound in bounds_to_try(tolerance, float_up(worst.error)):
+    for bound in sorted(bounds_to_try(tolerance, float_up(worst.error))):
         if worst.error > tolerance:
             break
         found = claim.search(bound, deadline=deadline, max_boxes=max_boxes, progress=progress, extra_bits=extra_bits)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -21,15 +21,23 @@ from attncert.certificates.evidence import Counterexample, Evidence, Paving
 from attncert.certificates.numbers import float_down, float_up
 from attncert.certificates.statement import Statement
 from attncert.verifier.boxes import Progress
+from attncert.verifier.head import SumHead
 from attncert.verifier.integers import ExactClaim
 from attncert.verifier.journal import Journal, Plan, SearchName
 from attncert.verifier.kernel import Rejected
 from attncert.verifier.outcome import Column, Outcome, Verdict, kernel_precision, silence_for, violation
 from attncert.verifier.paving import PavingSearch, Search
 from attncert.verifier.point import CLIMBERS, climb, estimate_errors, exact_point, proved_error, sample_points
+from attncert.verifier.sums import SumSearch
 
 TIGHTER = 1.03
-"""A bound this much above the largest error seen is tried before the tolerance, where that is much smaller."""
+"""A bound this much above the largest error seen is tried too, where that is much smaller than the tolerance."""
+
+FAR_BELOW = 0.01
+"""Bounds below this part of the tolerance, near which float64 may end, are tried after it,"""
+
+STRETCH = (2_000, 20)
+"""in so many boxes, and so many for each that the tolerance took."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +80,13 @@ def verify(
     bounds = bounds_to_try(tolerance, max(worst.error, estimate or 0.0)) if plan is None else list(plan.bounds)
     if journal is not None and plan is None:
         journal.plan = Plan(tuple(bounds), worst.error, worst.point, worst.column, worst.row)
+    proved: Outcome | None = None
     for bound in bounds:
-        last = bound == bounds[-1]
-        cap = max_boxes if last else min(max_boxes or 1 << 60, most_boxes(bound, tolerance, columns))
+        cap = max_boxes
+        if proved is not None:
+            cap = STRETCH[0] + STRETCH[1] * proved.boxes
+        elif bound != bounds[-1] and bound < tolerance:
+            cap = min(max_boxes or 1 << 60, 200_000 + 20 * columns[0].head.tokens)
         told = _telling(progress, boxes, worst.error)
         paving, searches = pave(statement, columns, bound, deadline, cap, jobs, told, memory=memory, journal=journal)
         boxes += sum(search.boxes for search in searches)
@@ -82,8 +94,13 @@ def verify(
         if paving is not None:
             lower = proved_lower(statement, columns, worst)
             detail = f"{paving.leaves} boxes cover the domain"
-            return _outcome("verified", paving, lower, float_up(bound), columns, boxes, started, detail)
-        if worst.error > float_up(tolerance) or searches[-1].cause in ("interrupt", "deadline"):
+            proved = _outcome("verified", paving, lower, float_up(bound), columns, boxes, started, detail)
+            if bound == bounds[-1] or bound < tolerance:
+                return proved
+            continue
+        if proved is not None:
+            return replace(proved, error_lower=proved_lower(statement, columns, worst), boxes=boxes)
+        if bound == tolerance or worst.error > float_up(tolerance) or searches[-1].cause in ("interrupt", "deadline"):
             break
     if worst.error > float_down(tolerance):
         refutation = _refute(statement, columns, worst, boxes, started)
@@ -102,19 +119,16 @@ def _tolerance(statement: Statement) -> Fraction:
 
 
 def bounds_to_try(tolerance: Fraction, estimate: float) -> list[Fraction]:
-    """The tolerance; before it a three-digit bound a little above the estimate, where that says much more."""
+    """The tolerance, and a three-digit bound a little above the estimate, where that says much more.
+
+    The bound comes first: where it is proved the tolerance is too. Far below the tolerance it comes last.
+    """
     tight = TIGHTER * estimate
     if not 0 < tight < 0.9 * float_down(tolerance):
         return [tolerance]
     digits = Fraction(10) ** (math.floor(math.log10(tight)) - 2)
-    return [math.ceil(Fraction(tight) / digits) * digits, tolerance]
-
-
-def most_boxes(bound: Fraction, tolerance: Fraction, columns: Sequence[Column]) -> int:
-    """Boxes to spend on a bound below the tolerance; few where it is so far below that the samples may have missed
-    the error.
-    """
-    return 2_000 if bound * 10**6 < tolerance else 200_000 + 20 * columns[0].head.tokens
+    bounds = [math.ceil(Fraction(tight) / digits) * digits, tolerance]
+    return bounds if tight > FAR_BELOW * float_down(tolerance) else bounds[::-1]
 
 
 def pave(
@@ -135,15 +149,7 @@ def pave(
     trees: list[str] = []
     silence = max(silence_for(column.head, bound) for column in columns) + bits
     for column in columns:
-        paving = PavingSearch(
-            statement.function,
-            column.entries,
-            column.head,
-            statement.domain,
-            bound=float_down(bound),
-            silence=silence,
-            conditions=statement.conditions,
-        )
+        paving = _search(statement, column, float_down(bound), silence)
         name = SearchName(bound, column.number, silence, paving.order)
         told = _telling(progress, sum(search.boxes for search in searches))
         run = partial(paving.run, deadline=deadline, max_boxes=max_boxes, jobs=jobs, progress=told, memory=memory)
@@ -153,6 +159,14 @@ def pave(
         if search.status != "proved":
             return None, searches
     return Paving(bound, kernel_precision(statement, columns, bound), silence, tuple(trees)), searches
+
+
+def _search(statement: Statement, column: Column, bound: float, silence: int) -> PavingSearch:
+    """The search for a column, whose head may be a sum."""
+    target, box, given = statement.function, statement.domain, statement.conditions
+    if isinstance(column.head, SumHead):
+        return SumSearch(target, column.entries, column.head, box, bound=bound, silence=silence, conditions=given)
+    return PavingSearch(target, column.entries, column.head, box, bound=bound, silence=silence, conditions=given)
 
 
 def _with_tree(search: Search) -> tuple[Search, str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeVar
 
-from attncert.certificates.attention import Attention, Side
+from attncert.certificates.attention import AnyAttention, Attention, Side, SumAttention
 from attncert.certificates.errors import InvalidAttention
 from attncert.certificates.matrix import ZERO, Matrix, Row, add_rows, row_entry, row_is_zero, scale_row
 
@@ -47,15 +47,22 @@ class ReducedHead:
     products: Mapping[Pair, Row] = field(default_factory=dict)
 
 
-def reduce_head(attention: Attention) -> tuple[ReducedHead, ...]:
+def single_head(attention: AnyAttention) -> Attention:
+    """The head, if there is one only; raises InvalidAttention for a sum of several."""
+    if isinstance(attention, SumAttention):
+        raise InvalidAttention("a sum of heads is supported in claims of errors in the sup norm, not here")
+    return attention
+
+
+def reduce_head(attention: AnyAttention) -> tuple[ReducedHead, ...]:
     """Reduce to one head for each output column, exactly, where scores are affine.
 
-    Raises InvalidAttention when a score is quadratic in x.
+    Raises InvalidAttention when a score is quadratic in x, and for a sum of heads.
     """
-    heads = reduce_general(attention)
+    heads = reduce_general(single_head(attention))
     if any(head.products for head in heads):
         raise InvalidAttention(
-            "scores that are quadratic in the input are not supported here, only in claims of errors"
+            "scores that are quadratic in the input are supported in norms of errors and indicators, not here"
         )
     return heads
 

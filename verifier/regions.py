@@ -17,7 +17,7 @@ from itertools import islice, product
 
 import numpy as np
 
-from attncert.certificates.attention import Attention
+from attncert.certificates.attention import AnyAttention
 from attncert.certificates.claim import Partition, Region
 from attncert.certificates.deadline import NEVER, Deadline, OutOfTime
 from attncert.certificates.domain import Box
@@ -247,7 +247,7 @@ def region_volume(cells: Cells, region: Region) -> Fraction | None:
 # --- computing the regions -------------------------------------------------------------------------------------------
 
 
-def partition_of(attention: Attention, box: Box, deadline: Deadline = NEVER) -> Partition:
+def partition_of(attention: AnyAttention, box: Box, deadline: Deadline = NEVER) -> Partition:
     """The regions of a head on a box: those of the tokens that win somewhere, with their facets, each in the ball
     about its bounding box. Raises OutOfTime, and InvalidAttention for a head outside the supported family.
     """
