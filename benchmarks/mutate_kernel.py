@@ -11,10 +11,11 @@ rounding direction, + and -, min and max, any and all, `and` and `or`, a constan
 `raise` left out. It is compiled in memory and runs in a forked process with limits on time and memory; one that
 exceeds them counts as noticed. Left out are the defaults of the limits, the texts of messages, and annotations.
 
-The checks, in this order: tests/accept, tests/reject, tests/malformed and the small certificates of the gallery, the
-fastest first, each of which must get the very finding or reason of the kernel itself; `main` on some of them; the
-enclosures of targets at points, against Arb (python-flint); with --pytest tests/test_kernel*.py, with the mutant in the
-place of the kernel. Exit code: 0 if at least 95 % are noticed, else 1.
+The checks, in this order: tests/accept, tests/reject, tests/malformed, tests/razor (both sides of each edge) and the
+small certificates of the gallery, the fastest first, each of which must get the very finding or reason of the kernel
+itself; among them the enclosures of targets at points and on boxes, against Arb (python-flint) and exact rationals;
+the least limits of some certificates; `main`; with --pytest tests/test_kernel*.py, with the mutant in the place of the
+kernel. Exit code: 0 if at least 95 % are noticed, else 1.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import argparse
 import ast
 import contextlib
 import copy
+import hashlib
 import io
 import json
 import math
@@ -213,10 +215,10 @@ def _replaced(statement: ast.stmt, old: ast.AST, new: ast.AST) -> ast.stmt:
 # The checks
 
 
-def said(kernel: ModuleType, data: bytes) -> str:
+def said(kernel: ModuleType, data: bytes, limits: Any = None) -> str:
     """The finding of a kernel, or the reason of its rejection."""
     try:
-        return repr(kernel.check_bytes(data))
+        return repr(kernel.check_bytes(data, limits or kernel.Limits()))
     except kernel.Rejected as rejection:
         return f"rejected: {rejection.reason}"
 
@@ -231,22 +233,50 @@ class Known:
     seconds: float
 
 
+def beyond(path: Path) -> bytes:
+    """The certificate of a razor that is rejected."""
+    document = json.loads(path.read_bytes())
+    place, number = json.loads(path.with_suffix(".edge").read_text())
+    at = document
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = number
+    text = json.dumps(document["statement"], sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    document["statement_sha256"] = hashlib.sha256(text.encode("ascii")).hexdigest()
+    return json.dumps(document).encode("ascii")
+
+
 def known_cases(kernel: ModuleType) -> list[Known]:
     """The case files and the gallery, the fastest first."""
     known = []
     folders = [
-        *(ROOT / "tests" / name for name in ("accept", "reject", "malformed")),
+        *(ROOT / "tests" / name for name in ("accept", "reject", "malformed", "razor")),
         ROOT / "certificates" / "gallery",
     ]
     for path in sorted(path for folder in folders for path in folder.glob("*.json*")):
         if path.name == "lock.json":
             continue
-        data, started = path.read_bytes(), time.perf_counter()
-        answer = said(kernel, data)
-        seconds = time.perf_counter() - started
-        if seconds <= SLOWEST:
-            known.append(Known(path, data, answer, seconds))
+        contents = [path.read_bytes()]
+        if path.parent.name == "razor":
+            contents.append(beyond(path))
+        for data in contents:
+            started = time.perf_counter()
+            answer = said(kernel, data)
+            seconds = time.perf_counter() - started
+            if seconds <= SLOWEST:
+                known.append(Known(path, data, answer, seconds))
     return sorted(known, key=lambda case: case.seconds)
+
+
+def limits_count(kernel: ModuleType) -> bool:
+    """Tell whether the least limits of some certificates are those that are recorded."""
+    for name, least in json.loads((ROOT / "tests" / "least_limits.json").read_text()).items():
+        data = (ROOT / "tests" / f"{name}.json").read_bytes()
+        for limit, value in least.items():
+            told = [said(kernel, data, kernel.Limits(**{limit: number})) for number in (value, value - 1)]
+            if told[0].startswith("rejected") or not told[1].startswith("rejected"):
+                return False
+    return True
 
 
 def printed(kernel: ModuleType, paths: Sequence[str]) -> tuple[int, str, str]:
@@ -395,13 +425,14 @@ def intervals(kernel: ModuleType, rnd: random.Random) -> bool:
     waves = {"sin(x0)": math.sin, "cos(x0)": math.cos}
     for text in [*BINARY, *waves]:
         target = kernel.Target(text, {"X": (2, 1)}, limits)
-        for _ in range(30):
+        evaluator = kernel.Evaluator(target, P, limits)
+        for _ in range(60):
             size = 1 << P + rnd.choice([-30, 0, 1, 3])
             ends = [[rnd.choice([rnd.randint(-size, size)] * 3 + [0, 1 << P, -1 << P]) for _ in "ab"] for _ in "xy"]
             box = [tuple(sorted(side)) for side in ends]
             divides = "/" in text or "(-3)" in text
             try:
-                ((lo, hi),) = kernel.Evaluator(target, P, limits).enclosures(box, target.outputs[0])
+                ((lo, hi),) = evaluator.enclosures(box, target.outputs[0])
             except kernel.Rejected:
                 if divides and (box[1] if "/" in text else box[0])[0] <= 0 <= (box[1] if "/" in text else box[0])[1]:
                     continue
@@ -422,7 +453,7 @@ def intervals(kernel: ModuleType, rnd: random.Random) -> bool:
             xs += [z for z in ys if a < z < b]
             seen_ = [BINARY[text](x, y) for x in xs for y in ys]
             low, high = min(seen_), max(seen_)
-            if text[:5] != "where" and not (lo <= low * 2**P < lo + 2 and hi - 2 < high * 2**P <= hi):
+            if text[:5] != "where" and (lo, hi) != (math.floor(low * 2**P), math.ceil(high * 2**P)):
                 return False
             if text[:5] == "where" and (lo > low * 2**P or hi < high * 2**P):
                 return False
@@ -453,6 +484,8 @@ def noticed(kernel: ModuleType, known: Sequence[Known], command: Sequence[str], 
             return case.path.name
         if n == 40 and not oracle(kernel):
             return "oracle"
+    if not limits_count(kernel):
+        return "limits"
     return "" if printed(kernel, command) == wanted else "main"
 
 
@@ -557,7 +590,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for n, (mutant, answer) in enumerate(
         examine(source, chosen, tests=options.pytest, jobs=options.jobs, log=lambda text: print(text, flush=True)), 1
     ):
-        kinds = ("main", "oracle", "pytest", "time", "error")
+        kinds = ("main", "limits", "oracle", "pytest", "time", "error")
         by[next((kind for kind in kinds if answer.startswith(kind)), "case files" if answer else "nothing")] += 1
         if not answer:
             survivors.append(mutant)
