@@ -237,8 +237,8 @@ def certify(
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
     and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"` is the paper's
     grid; in the sup norm `"affine"`, with values affine in the input, and `"spectral"` need few tokens for smooth
-    targets; `"adaptive"` refines where the error is; `"auto"` proves the head with the fewest tokens of all but
-    `"affine"`. max_value: a bound on the values of the tokens, for `"spectral"`. precision: bits of the weights;
+    targets; `"adaptive"` refines where the error is; `"auto"` proves the head with the fewest tokens of all.
+    max_value: a bound on the values of the tokens, with `"auto"`, `"affine"` or `"spectral"`. precision: bits of them;
     `"spectral"` takes more where the tolerance needs them. dtype: `"float64"` or `"float32"` rounds every weight to
     that format, and what was rounded is certified. apriori: exactly the grid and inverse temperature of the a-priori
     bound; otherwise the coarsest grid that can be proved. proof: as for `verify`; with `"regions"` and `"both"` the
@@ -531,8 +531,9 @@ def fit(
 ) -> Result:
     """Give the head in a certificate the best values for its keys and biases, and certify the error that it then has.
 
-    Values that depend on the input go on doing so, on the same entries of it. The values are those of a linear program, rounded to `precision` bits or to `dtype`; the new claim is the upper end
-    of an enclosure of the error to the relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
+    Values that depend on the input go on doing so, on the same entries of it. The values are those of a linear program,
+    rounded to `precision` bits or to `dtype`; the new claim is the upper end of an enclosure of the error to the
+    relative `gap` (see `bound`). The note `optimum` holds a proved lower bound on
     the error over all values with these keys and biases, and the ratio of the two (docs/theory.md, section 16). That
     bound is the verifier's; the kernel checks both ends of the enclosure.
 

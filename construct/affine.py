@@ -156,8 +156,8 @@ class Cells:
 class Fit:
     """Cells with the values of their tokens, constants and slopes (entries, *counts) each, those for the axes `free`.
 
-    `kept` (*counts) tells which cells have a token; `error` is the sampled error, `largest` the largest value of a token
-    on the box.
+    `kept` (*counts) tells which cells have a token; `error` is the sampled error, `largest` the largest value on the
+    box.
     """
 
     cells: Cells

@@ -51,8 +51,9 @@ MOST_UNKNOWNS = 256
 def least_error(statement: Statement, row: int, places: Sequence[Place], deadline: Deadline = NEVER) -> Fraction:
     """A proved lower bound on the largest |f - T| in an output row, whatever the values of the tokens.
 
-    places: one more than there are numbers in a row of values, the best of them first; lambda is 1 there. The answer is 0 where no bound is
-    proved: for places outside the domain, linearly dependent weights, or where the precision or the time ends.
+    places: one more than there are numbers in a row of values, the best of them first; lambda is 1 there. The answer is
+    0 where no bound is proved: for places outside the domain, linearly dependent weights, or where the precision or the
+    time ends.
     """
     columns = columns_of(statement)
     claim = ExactClaim(statement, columns)
