@@ -238,8 +238,8 @@ def certify(
     `"self"`, or `"cross"` for a target in `K[i,j]` and `Q[i,j]`. shape: `"DxN"` for a matrix input, `"DxN,DxN"` for K
     and Q; the domain lists the entries row by row, those of K before those of Q. method: `"uniform"` is the paper's
     grid; in the sup norm `"affine"`, with values affine in the input, and `"spectral"` need few tokens for smooth
-    targets; `"adaptive"` refines where the error is; `"auto"` proves the head with the fewest tokens of all but
-    `"affine"`. max_value: a bound on the values of the tokens, for `"spectral"`. precision: bits of the weights;
+    targets; `"adaptive"` refines where the error is; `"auto"` proves the head with the fewest tokens of all.
+    max_value: a bound on the values of the tokens, with `"auto"`, `"affine"` or `"spectral"`. precision: bits of them;
     `"spectral"` takes more where the tolerance needs them. dtype: `"float64"` or `"float32"` rounds every weight to
     that format, and what was rounded is certified. apriori: exactly the grid and inverse temperature of the a-priori
     bound; otherwise the coarsest grid that can be proved. proof: as for `verify`; with `"regions"` and `"both"` the

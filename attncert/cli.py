@@ -218,9 +218,11 @@ statement_options = _together(
         "--method",
         metavar="NAME",
         default="auto",
-        help="How to construct: uniform, affine, adaptive, spectral, or auto, the fewest tokens of all but affine.",
+        help="How to construct: uniform, affine, adaptive, spectral, or auto, the fewest tokens of all.",
     ),
-    _option("--max-value", metavar="X", help="With --method spectral: a bound on the values of the tokens."),
+    _option(
+        "--max-value", metavar="X", help="With --method auto, affine or spectral: a bound on the values of the tokens."
+    ),
     _weights,
     _option(
         "--apriori",

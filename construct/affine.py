@@ -51,6 +51,9 @@ MARGINS = (0.02, 0.08, 0.2, 0.4)
 SOFT = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30.0, 200.0)
 """The theta = kappa h among which heads choose whose values are found together."""
 
+STEEP = 30.0
+"""Values that are too large for heads as sharp as that stay so on finer grids: their slopes are the target's."""
+
 SHARP = (60.0, 400.0)
 """Those of heads whose cells are fitted one by one."""
 
@@ -97,10 +100,13 @@ RESOLUTION = 1e-14
 """The least tolerance relative to the size of the target: the values are found in float64."""
 
 EXACT = 0.01
-"""Part of the goal by which the pieces of a target may miss it."""
+"""Part of the tolerance by which the pieces of a target may miss it."""
 
 MOST_EFFORT = 2e10
 """Multiplications in fits and samples, unless asked otherwise: about a minute."""
+
+BOXES = 20_000
+"""Boxes in which a head has to be proved, beside those for its tokens, where others follow."""
 
 GATE_BITS = 40
 """The leak of the gate costs less than 2^-GATE_BITS of the tolerance."""
@@ -150,8 +156,8 @@ class Cells:
 class Fit:
     """Cells with the values of their tokens, constants and slopes (entries, *counts) each, those for the axes `free`.
 
-    `kept` (*counts) tells which cells have a token; `error` is the sampled error, `largest` the largest value of a
-    token on the box.
+    `kept` (*counts) tells which cells have a token; `error` is the sampled error, `largest` the largest value on the
+    box.
     """
 
     cells: Cells
@@ -193,8 +199,10 @@ def affine_candidates(
     require_defined(target, box, conditions)
     require_continuous(target, box, conditions)
     most = MOST_TOKENS if limit is None else min(MOST_TOKENS, limit)
-    pieces = _useful_pieces(target, box, float(tolerance), most, max_value)
-    fine = float(tolerance) < RESOLUTION * sampled_size(target, box, conditions)
+    size = sampled_size(target, box, conditions)
+    misfit = max(EXACT * float(tolerance), RESOLUTION * size / 10)  # where that is rounding the pieces are exact
+    pieces = _useful_pieces(target, box, misfit, most, max_value)
+    fine = float(tolerance) < RESOLUTION * size
     if fine and pieces is None:
         raise TooLarge(f"the affine construction is for tolerances above {RESOLUTION:g} of the target")
     search = None
@@ -233,13 +241,13 @@ def sampled_size(target: Target, box: Box, conditions: Sequence[Condition] = ())
     return float(np.max(values, initial=0.0, where=np.isfinite(values)))
 
 
-def _useful_pieces(target: Target, box: Box, tolerance: float, most: int, max_value: Fraction | None) -> Pieces | None:
-    """The pieces of the target, if there are few and they are near enough to it."""
+def _useful_pieces(target: Target, box: Box, misfit: float, most: int, max_value: Fraction | None) -> Pieces | None:
+    """The pieces of the target, if there are few and they are that near to it."""
     if target.space.query_shape is not None:
         return None
     with np.errstate(all="ignore"):  # what overflows is no piece
         pieces = pieces_of(target, box)
-    if pieces is None or len(pieces.constants) > most or pieces.misfit > EXACT * tolerance:
+    if pieces is None or len(pieces.constants) > most or pieces.misfit > misfit:
         return None
     if max_value is not None and largest_value(_head_of(target, pieces, ZERO), box) > max_value:
         return None
@@ -259,7 +267,7 @@ def _piecewise(target: Target, box: Box, pieces: Pieces, goal: float, precision:
         "apriori": {"none": NO_BOUND},
     }
     error = pieces.excess() / float(kappa) if kappa else 0.0
-    return Candidate(head, error, notes, is_last)
+    return Candidate(head, error, notes, is_last, BOXES)
 
 
 def _head_of(target: Target, pieces: Pieces, kappa: Fraction) -> Attention:
@@ -289,7 +297,7 @@ def _candidate(target: Target, box: Box, fit: Fit, tolerance: Fraction, precisio
         "precision": precision,
         "apriori": {"none": NO_BOUND},
     }
-    return Candidate(head, fit.error, notes, is_last)
+    return Candidate(head, fit.error, notes, is_last, BOXES)
 
 
 def affine_head(target: Target, fit: Fit, gate: Fraction, precision: int) -> Attention:
@@ -340,7 +348,7 @@ class _Search:
                 self.demand[k] = max(self.demand[k], 1.0)
         self.demand = np.maximum(self.demand, 1e-3 * max(float(self.demand.max()), 1e-300))
         self.known: dict[tuple[int, ...], Fit | None] = {}
-        self.goal, self.excess = 0.0, 1.0
+        self.goal, self.excess, self.steep = 0.0, 1.0, False
 
     def fewest(self, goal: float, most: int) -> Fit | None:
         """The fit with the fewest tokens; None when it takes more than `most`."""
@@ -349,7 +357,11 @@ class _Search:
         while self._fit(self._counts(high)) is None:
             # Cells that are fitted one by one miss the target by about their length squared.
             low, high = high, high * max(1.5, 0.7 * math.sqrt(self.excess))
-            if self._tokens(self._counts(low)) > most or self._tokens(self._counts(high / 2)) > MOST_TOKENS:
+            if (
+                self.steep
+                or self._tokens(self._counts(low)) > most
+                or self._tokens(self._counts(high / 2)) > MOST_TOKENS
+            ):
                 return None
         while self._counts(low) != self._counts(high) and high - low > ENOUGH * high:
             middle = 0.5 * (low + high)
@@ -412,8 +424,11 @@ class _Search:
                 if fit is not None and not together:
                     excess = fit.error / self.goal
                     self.excess = excess if self.excess == 1.0 else min(self.excess, excess)
-                fits = fit is not None and fit.error <= self.goal and fit.largest <= self.cap
-                if fit is not None and fits and (best is None or fit.error < best.error):
+                if fit is None or not fit.error <= self.goal:
+                    pass
+                elif fit.largest > self.cap:
+                    self.steep |= theta >= STEEP
+                elif best is None or fit.error < best.error:
                     best = fit
                 if math.prod(cells.counts) == 1:
                     break

@@ -299,22 +299,17 @@ class Fitting:
         ]
         best = max(scores)
         weights = [context.exp(real(context, score - best)) for score in scores]
-        n, places = self.tokens, [x[k] - sum(self.box.sides[k], Fraction(0)) / 2 for k in self.moving]
-        halves = [(hi - lo) / 2 for lo, hi in (self.box.sides[k] for k in self.moving)]
-        at_x = [
-            values[i]
-            + sum(
-                (z / r * values[b * n + i] for b, (z, r) in enumerate(zip(places, halves, strict=True), start=1)),
-                Fraction(0),
-            )
-            for i in range(n)
-        ]
+        n, at_x = self.tokens, list(values[: self.tokens])
+        for place, k in enumerate(self.moving, start=1):
+            lo, hi = self.box.sides[k]
+            ratio = (2 * x[k] - lo - hi) / (hi - lo)
+            at_x = [value + ratio * part for value, part in zip(at_x, values[place * n : (place + 1) * n], strict=True)]
         head = context.fdot(weights, [real(context, value) for value in at_x]) / context.fsum(weights)
         f = evaluate_mp(self.target, x, 300)[row * len(self.columns) + int(self.column[t])]
         return float(real(context, mpf_to_fraction(f)) - head)
 
     def _alternating(self, errors: FloatArray) -> list[int]:
-        """On a line, one more extrema of the error than unknowns, of alternating signs, the largest first; or none.
+        """On a line, one more extremum than unknowns, of alternating signs, if there are so many; largest first.
 
         By de la Vallee-Poussin's theorem they bound the least error where the weights are a Chebyshev system.
         """

@@ -36,9 +36,6 @@ PATIENCE = 60.0
 MOST_TRIAL, TRIAL = 3e9, 2.5e7
 """Multiplications that a construction by trial may take in `auto`, at most, and for each token that it could save."""
 
-FEW_BOXES = 20_000
-"""Boxes in which a head with affine values has to be proved in `auto`, beside those for its tokens."""
-
 EFFORT_OF_THEORY = 2.0
 """Seconds for the paper's number of tokens beside that of another construction."""
 
@@ -167,6 +164,8 @@ def candidates(task: Task, name: str) -> Iterator[Candidate]:
 
     Raises the errors of the construction.
     """
+    if task.max_value is not None:
+        _require_reach(task, task.max_value)
     if name == "auto":
         name = "uniform" if task.apriori_only or task.sharp else name
     found = _of_all(task) if name == "auto" else METHODS[name].make(task)
@@ -175,6 +174,15 @@ def candidates(task: Task, name: str) -> Iterator[Candidate]:
     if task.max_value is not None:
         found = _bounded(found, task.max_value, task.box)
     return _beside_theory(task, found)
+
+
+def _require_reach(task: Task, most: Fraction) -> None:
+    """Raise TooLarge where means of values up to `most` stay too far from the target."""
+    size = sampled_size(task.target, task.box, task.conditions)
+    if isinstance(task.claim, SupError) and size > most + task.claim.tolerance:
+        raise TooLarge(
+            f"the target reaches {size:.3g}: no head with values up to {float(most):g} comes that close to it"
+        )
 
 
 def _bounded(heads: Iterator[Candidate], most: Fraction, box: Box) -> Iterator[Candidate]:
@@ -257,7 +265,7 @@ def _of_all(task: Task) -> Iterator[Candidate]:
         source = min(sources, key=lambda each: (each.tokens, -each.place))
         if source.ahead is None:
             break
-        tried.append(replace(source.ahead, is_last=False, boxes=_boxes(source.ahead)))
+        tried.append(replace(source.ahead, is_last=False))
         yield tried[-1]
         source.draw()
     if not tried and sources[-1].failure is not None:
@@ -270,10 +278,6 @@ def _in_passing(task: Task, method: Method, least: float) -> Task:
     """The task for a construction that others follow, with the least tokens so far."""
     effort = method.effort or min(MOST_TRIAL, TRIAL * max(least, 16))
     return replace(task, deadline=_sooner(task.deadline, PATIENCE), effort=effort)
-
-
-def _boxes(candidate: Candidate) -> int:
-    return FEW_BOXES if candidate.notes["method"] == "affine" else candidate.boxes
 
 
 def _shortfall(candidate: Candidate) -> float:

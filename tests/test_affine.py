@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +82,8 @@ def test_cuts_are_the_ends_the_kinks_and_more_where_it_bends(cells: int, graded:
         ("min(x0, x1, 0.3) + x0", 2, 3, -1),
         ("abs(x0) + abs(x1)", 2, 4, 1),
         ("abs(x0) - abs(x1)", 2, None, 1),
-        ("x0 + x1", 2, None, 1),
+        ("x0 + x1", 2, 1, 1),
+        ("x0*x1", 2, None, 1),
         ("x0**2", 2, None, 1),
         ("abs(abs(x)-1/2)", 1, None, 1),
     ],
@@ -199,6 +202,45 @@ def test_other_norms_and_a_priori_heads_are_refused() -> None:
         attncert.certify("x", domain="[0,1]", tolerance="0.1", norm="2", method="affine")
     with pytest.raises(InvalidTarget, match="no a-priori bound"):
         attncert.certify("x", domain="[0,1]", tolerance="0.1", method="affine", apriori=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "domain", "options", "tolerance", "boxes"),
+    [
+        ("sin(K[0,0] + 2*Q[0,0])", "[0,1]^2", {"attention": "cross"}, "0.1", 1000),
+        ("x0+x1", "[0,1]^2", {}, "1e-8", 100),
+        ("2*x0-x1/3", "[-1,1]^2", {}, "1e-40", 100),
+        ("x0*x1", "[0,1]^2", {"where": ["x0+x1<=1"]}, "0.1", 5000),
+    ],
+)
+def test_proofs_take_few_boxes(source: str, domain: str, options: dict[str, Any], tolerance: str, boxes: int) -> None:
+    """Axes along which the scores do not change are halved too, and heads that are nearly exact are no trouble."""
+    result = attncert.certify(source, domain=domain, tolerance=tolerance, method="affine", **options)
+    assert result.verdict == "proved"
+    assert result.boxes <= boxes
+
+
+def test_the_effort_is_bounded() -> None:
+    target, box = target_of("sin(30*x)"), parse_box("[0,1]")
+    with pytest.raises(TooLarge, match="takes too long"):
+        next(affine_candidates(target, box, Fraction(1, 10**6), precision=106, effort=1e6))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_false_claims_about_affine_heads_are_not_proved(seed: int) -> None:
+    """A tolerance below an error that some point has, however the head was made."""
+    source, domain, options = [
+        ("sin(2*pi*x)", "[0,1]", {}),
+        ("abs(x-1/3)", "[-1,1]", {}),
+        ("x0*x1", "[0,1]^2", {"where": ["x0 + x1 <= 1"]}),
+        ("K[0,0]**2 + Q[0,0]/2", "[0,1]^2", {"attention": "cross"}),
+    ][seed]
+    made = attncert.construct_head(source, domain=domain, tolerance="0.1", method="affine", **options)
+    lower = Fraction(attncert.bound(made, gap="0.05", budget=5).error_lower or "0")
+    assert lower > 0
+    for part in (Fraction(999, 1000), Fraction(1, 2)):
+        false = replace(made, statement=replace(made.statement, claim=SupError(lower * part), spelling=None))
+        assert attncert.verify(false, budget=3).verdict in ("refuted", "undecided")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from attncert.certificates.evaluate import evaluate_mp
 from attncert.certificates.statement import Statement
 from attncert.certificates.target import InputSpace, parse_target
 from attncert.construct.best_values import Fitting, Scores, minimax
-from attncert.construct.embedding import embed, with_values
+from attncert.construct.embedding import Block, embed, embed_blocks, with_values
 from attncert.verifier import dual
 from attncert.verifier.dual import least_error
 from attncert.verifier.reduction import reduce_head
@@ -168,6 +168,68 @@ def test_fitted_heads_are_proved_to_be_near_the_optimum(
     old, new = made.statement.attention, result.certificate.statement.attention
     assert new != old
     assert reduce_head(new)[0].keys == reduce_head(old)[0].keys
+
+
+@pytest.mark.parametrize(
+    ("target", "domain", "tolerance", "options", "ratio"),
+    [
+        ("sin(2*pi*x)", "[0,1]", "1e-4", {}, 1.05),
+        ("exp(-(x0**2+x1**2))*cos(3*x0*x1)", "[0,1]^2", "0.01", {}, 1.1),
+        ("K[0,0]**2 + Q[0,0]/2", "[0,1]^2", "0.1", {"attention": "cross"}, 1.05),
+        ("[[X[0,0]*X[0,1], X[0,1]]]", "[0,1]^2", "0.3", {"shape": "1x2"}, 1.05),
+        ("x0**2 + x1", "[0,1]x[1/3,1/3]", "0.01", {}, 1.05),
+    ],
+)
+def test_values_of_the_input_are_fitted(
+    target: str, domain: str, tolerance: str, options: dict[str, str], ratio: float
+) -> None:
+    """Constants and slopes together; no worse than before, and near what is proved for all such values."""
+    made = construct_head(target, domain=domain, tolerance=tolerance, method="affine", **options)
+    result = fit(made)
+    assert result.verdict == "proved", result.detail
+    least, upper = (Fraction(x) for x in (result.notes["optimum"]["least"], result.error_upper or "0"))
+    assert 0 < least <= upper <= least * Fraction(ratio)
+    assert upper < Fraction(tolerance)
+    assert result.certificate is not None
+    old, new = (reduce_head(each.statement.attention)[0] for each in (made, result.certificate))
+    assert (new.keys, new.biases, sorted(new.slopes)) == (old.keys, old.biases, sorted(old.slopes))
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(1, 4), st.randoms(use_true_random=False))
+def test_no_values_of_the_input_do_better(n: int, rnd: random.Random) -> None:
+    space, zero = InputSpace((1, 1)), [Fraction(0)] * n
+    ones = [Fraction(1)] * n
+    block = Block([[Fraction(3 * k) for k in range(n)]], [Fraction(rnd.randint(-9, 9), 5) for _ in range(n)], [zero])
+    head = embed_blocks(space, [replace(block, slopes=[[ones]])])
+    claim = Statement(parse_target("sin(9*x)", space), parse_box("[0,2]"), head, SupError(Fraction(1)))
+    places = [((Fraction(2 * (2 * k + 1), 4 * n + 2),), 0) for k in range(2 * n + 1)]
+    bound = float(least_error(claim, 0, places))
+    without = replace(claim, attention=embed_blocks(space, [block]))
+    assert least_error(without, 0, places) == 0  # too many places for constants
+    (reduced,) = reduce_head(head)
+    fitting = Fitting(claim.function, claim.domain, [Scores(reduced.keys, reduced.biases)], n, inputs=[0])
+    x = np.linspace(0, 2, 600)
+    design = fitting.design(x[:, None], 0)
+    best = np.linalg.lstsq(design, np.sin(9 * x), rcond=1e-12)[0]
+    for _ in range(20):
+        unknowns = best + np.array([rnd.gauss(0, rnd.choice([0, 1e-3, 1])) for _ in range(2 * n)])
+        assert np.max(np.abs(np.sin(9 * x) - design @ unknowns)) >= bound - 1e-9
+
+
+def test_unknowns_are_the_values_in_other_coordinates() -> None:
+    target, box = parse_target("x0*x1", InputSpace((2, 1))), parse_box("[-1,3]x[1/3,1/3]")
+    scores = [Scores([[Fraction(0), Fraction(2)]] * 2, [Fraction(0), Fraction(1)])]
+    fitting = Fitting(target, box, scores, 2, inputs=[0, 1])
+    start: list[Fraction] = [Fraction(1, 7), Fraction(-2)]
+    slopes = {0: [Fraction(3), Fraction(1, 3)], 1: [Fraction(5), Fraction(0)]}
+    unknowns = fitting._placed(start, slopes)
+    again = fitting._in_terms_of_x(unknowns, slopes, 0.0, [])
+    assert (again.values, again.slopes) == (start, slopes)
+    x = np.array([[2.5, 1 / 3]])
+    values = [float(u) + float(slopes[0][i]) * 2.5 + float(slopes[1][i]) / 3 for i, u in enumerate(start)]
+    expected = fitting.weights(x, 0)[0] @ values
+    assert fitting.design(x, 0)[0] @ [float(each) for each in unknowns] == pytest.approx(expected)
 
 
 def test_fitted_and_rounded() -> None:
