@@ -69,7 +69,7 @@ def front(rows: Sequence[Row]) -> list[Row]:
 def main() -> None:
     """Print the fronts as a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budget", type=float, default=10.0, help="seconds for each head")
+    parser.add_argument("--budget", type=float, default=40.0, help="seconds for each head")
     budget = parser.parse_args().budget
     print("| target | domain | tokens | certified error | method | the paper's grid, a priori |")
     print("|---|---|---|---|---|---|")

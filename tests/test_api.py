@@ -229,7 +229,9 @@ def test_no_time_at_all_leaves_everything_open() -> None:
 
 
 def test_little_time_leaves_bounds() -> None:
-    certificate = construct_head("exp(-(x0**2+x1**2))*cos(3*x0*x1)", domain="[0,1]^2", tolerance="0.02")
+    certificate = construct_head(
+        "exp(-(x0**2+x1**2))*cos(3*x0*x1)", domain="[0,1]^2", tolerance="0.02", method="uniform"
+    )
     result = verify(certificate, budget=0.01)
     assert result.verdict == "undecided"
     lower, upper = bounds(result)
@@ -265,7 +267,7 @@ def test_false_claims_are_refuted_at_a_point(too_good: Certificate, check: bool)
 
 
 def test_the_entry_that_fails_is_named() -> None:
-    certificate = construct_head("[x, 5*x]", domain="[0,1]", tolerance="0.5")
+    certificate = construct_head("[x, 5*x]", domain="[0,1]", tolerance="0.5", method="uniform")
     statement = replace(certificate.statement, claim=SupError(Fraction("0.3")))
     result = verify(replace(certificate, statement=statement))
     assert result.verdict == "refuted"
