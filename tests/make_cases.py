@@ -599,6 +599,8 @@ def wrongly_enlarged() -> Cases:
     def first(name: str, value: Any) -> bytes:
         return altered(flat, ((*proofs, 0, name), value))
 
+    room = [["-1", column[0]["box"][0][1]]]
+    roomy = (((*proofs, 0, "box"), room), ((*proofs, 0, "faces", 0), [[1, "-1/1000000"]]))
     return {
         "enlarged-by-nothing": (number("kappa", "0"), "claim"),
         "enlarged-by-more": (number("kappa", "40"), "region"),
@@ -614,6 +616,7 @@ def wrongly_enlarged() -> Cases:
         "enlarged-box-too-small": (first("box", [["0", "0.25"]]), "region"),
         "enlarged-without-multipliers": (first("faces", [[], []]), "region"),
         "enlarged-with-a-negative-multiplier": (first("faces", [[[1, "-1"]], column[0]["faces"][1]]), "region"),
+        "enlarged-with-a-small-negative-multiplier": (altered(flat, *roomy), "region"),  # all else holds
         "enlarged-without-rivals": (first("rivals", []), "region"),
         "enlarged-rival-of-no-token": (first("rivals", [4]), "limit"),
         "enlarged-without-a-tree": (first("tree", None), "region"),
