@@ -229,7 +229,9 @@ def test_no_time_at_all_leaves_everything_open() -> None:
 
 
 def test_little_time_leaves_bounds() -> None:
-    certificate = construct_head("exp(-(x0**2+x1**2))*cos(3*x0*x1)", domain="[0,1]^2", tolerance="0.02")
+    certificate = construct_head(
+        "exp(-(x0**2+x1**2))*cos(3*x0*x1)", domain="[0,1]^2", tolerance="0.02", method="spectral"
+    )
     result = verify(certificate, budget=0.01)
     assert result.verdict == "undecided"
     lower, upper = bounds(result)
