@@ -1687,8 +1687,9 @@ class Paving(Expansion):
             least, greatest = self.spans[row]
             spread = max(f[1] - least, greatest - f[0])  # G: |target - v_i| for any token
             e = self.bound + (-dropped * spread >> self.silence) - v.moved  # bound - W G, rounded down
-            if models and mark in ORDERS:
-                require(self.sign_form(e, models, f, v, jets), "leaf", f"row {row}, expansion {mark}")
+            if models and mark in ORDERS:  # |f - T'| is at most f.rest more for f than for its polynomial
+                proved = self.sign_form(e - f.rest, models, f._replace(rest=0), v, jets)
+                require(proved, "leaf", f"row {row}, expansion {mark}")
                 continue
             tilts = list(zip(*v.parts.values(), strict=True)) or [()] * len(v.values)
             ranges = {tilt: self.range(f, models, dict(zip(v.parts, tilt, strict=True))) for tilt in {*tilts}}
