@@ -431,7 +431,7 @@ def test_sharp_heads_are_proved(beta: int) -> None:
     outcome = verify(statement, max_boxes=3000)
     assert kernel_says(bytes_of(statement, outcome.evidence)) == "proved"
     false = with_tolerance(statement, Fraction(1, 4097))
-    assert verify(false, max_boxes=1000).verdict == ("refuted" if beta < 10**9 else "undecided")
+    assert verify(false, max_boxes=1000).verdict == "refuted"
 
 
 def test_a_face_beside_the_kink_is_refuted() -> None:
