@@ -30,7 +30,7 @@ def search(source: str, domain: str, claim: SupError | LpError) -> _Search:
         ("1/(1+25*x**2)", "[-1,1]", "0.01", "inf", 5),
         ("sign(x - 1/3)", "[-1,1]", "0.01", "1", 2),
         ("where(x < 1/4, 0, where(x < 1/2, 1, 1/3))", "[0,1]", "0.1", "2", 4),
-        ("x0 + abs(x1)", "[-1,1]^2", "0.2", "inf", 16),
+        ("x0 + abs(x1)", "[-1,1]^2", "0.25", "inf", 16),
     ],
 )
 def test_proved_with_few_tokens(target: str, domain: str, tolerance: str, norm: str, most: int) -> None:
