@@ -58,7 +58,7 @@ def least_error(statement: Statement, row: int, places: Sequence[Place], deadlin
     columns = columns_of(statement)
     claim = ExactClaim(statement, columns)
     moving = [k for k in sorted(columns[0].head.slopes) if statement.domain.sides[k][0] < statement.domain.sides[k][1]]
-    n = claim.head.tokens * (1 + len(moving))
+    n = claim.read.tokens * (1 + len(moving))
     inside = all(
         len(x) == statement.domain.dimension
         and all(lo <= entry <= hi for entry, (lo, hi) in zip(x, statement.domain.sides, strict=True))
@@ -79,8 +79,8 @@ def least_error(statement: Statement, row: int, places: Sequence[Place], deadlin
 
 def _bound(claim: ExactClaim, row: int, places: Sequence[Place], moving: Sequence[int], P: int) -> Fraction | None:
     """The bound at P bits; None where they are too few."""
-    assert isinstance(claim.head, kernel.Head)  # `columns_of` refuses sums of heads
-    weights = [_with_products(_weights(claim.head, x, j, P), _ratios(claim, x, moving)) for x, j in places]
+    (head,) = claim.read.heads  # `columns_of` refuses sums of heads
+    weights = [_with_products(_weights(head, x, j, P), _ratios(claim, x, moving)) for x, j in places]
     low, high = (np.array([[w[end] for w in column] for column in weights], dtype=object).T for end in (0, 1))
     values = [_value(claim, row, x, j, P) for x, j in places]
     twice, spread = low + high, high - low  # the matrix, twice, is `twice` up to `spread`: (unknowns, places)
@@ -135,8 +135,8 @@ def _with_products(weights: list[kernel.Interval], ratios: Sequence[Fraction]) -
 
 def _value(claim: ExactClaim, row: int, x: Sequence[Fraction], j: int, P: int) -> kernel.Interval:
     """An enclosure of the target at a point; rejected where it is not known to be defined."""
-    evaluator = kernel.Evaluator(claim.target, P, claim.head.limits)
-    output = claim.target.outputs[row][j]
+    evaluator = kernel.Evaluator(claim.read.target, P, claim.read.limits)
+    output = claim.read.target.outputs[row][j]
     (value,) = evaluator.enclosures([kernel.enclose(entry, P) for entry in x], [output])
     return int(value[0]), int(value[1])
 

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, product
-from typing import Any, Literal
+from typing import Literal
 
-from attncert.certificates.attention import SumAttention
 from attncert.certificates.condition import satisfied
 from attncert.certificates.deadline import NEVER, Deadline
 from attncert.certificates.document import Document
@@ -68,14 +67,7 @@ class ExactClaim:
         self.statement, self.columns = statement, columns
         limits = kernel.Limits(magnitude=MAGNITUDE)
         content = kernel.read_document(Document(statement, None, {}).to_bytes(), limits)["statement"]
-        several = isinstance(statement.attention, SumAttention)
-        kind: type[kernel.Head | kernel.Sum] = kernel.Sum if several else kernel.Head
-        self.head = kind(content["attention"], content["domain"], kernel.Reader(limits))
-        self.head.conditions = [
-            kernel.Target(condition.source, self.head.inputs, limits, condition=True)
-            for condition in statement.conditions
-        ]
-        self.target = kernel.Target(statement.function.source, self.head.inputs, limits)
+        self.read = kernel.Statement(content, kernel.Reader(limits))
 
     def precision(self, bound: Fraction) -> int:
         """Fractional bits for bounds of that size."""
@@ -86,7 +78,7 @@ class ExactClaim:
         if not satisfied(self.statement.conditions, tuple(point)):
             return Fraction(0)
         try:
-            lo, hi = kernel.error_at(self.head, self.target, list(point), *entry, bits)
+            lo, hi = kernel.error_at(self.read, list(point), *entry, bits)
         except kernel.Rejected:
             return Fraction(0)
         return Fraction(max(lo, -hi, 0), 1 << bits)
@@ -94,7 +86,7 @@ class ExactClaim:
     def largest(self, bits: int, deadline: Deadline = NEVER) -> Worst:
         """The largest error found by sampling a lattice and climbing, one coordinate at a time, from its best point."""
         sides = self.statement.domain.sides
-        points = max(1, min(POINTS, WORK // self.head.tokens))
+        points = max(1, min(POINTS, WORK // self.read.tokens))
         places = max(2, int(points ** (1 / len(sides)) + 0.5))
         axes = [
             [lo + (hi - lo) * Fraction(k, places - 1) for k in range(places)] if lo < hi else [lo] for lo, hi in sides
@@ -145,8 +137,7 @@ class ExactClaim:
         trees: list[str] = []
         try:
             for column in range(len(self.columns)):
-                kind: Any = kernel.Added if isinstance(self.head, kernel.Sum) else kernel.Paving
-                walk = kind(self.head, self.target, column, bound, bits, silence)
+                walk = kernel.Paving(self.read, column, bits, silence, bound)
                 trees.append("".join(self._tree(walk, column, state)))
         except _Ended as end:
             return IntegerSearch(end.status, None, state.worst, state.boxes)
@@ -156,7 +147,7 @@ class ExactClaim:
             return IntegerSearch("stopped", None, state.worst, state.boxes, interrupted=True)
         return IntegerSearch("proved", Paving(bound, bits, silence, tuple(trees)), state.worst, state.boxes)
 
-    def _tree(self, walk: kernel.Paving | kernel.Added, column: int, state: _State) -> Iterator[str]:
+    def _tree(self, walk: kernel.Paving, column: int, state: _State) -> Iterator[str]:
         """The split tree of one output column in preorder, depth first."""
         order = order_for(self.columns[column], state.bound)
         marks = [ORDERS[order - 1], LEAF_MARK]
@@ -168,19 +159,20 @@ class ExactClaim:
         while stack:
             box, active = stack.pop()
             state.count(tokens)
-            active, centres, radii = walk.without_silent(box, active)
+            actives = walk.active(box, active)
             sides = [(lo, hi) for lo, hi, _, _ in box]
             if any(kernel.excludes(condition, sides) for condition in walk.conditions):
                 state.close(box)
                 yield OUTSIDE_MARK
                 continue
-            proved = next((mark for mark in marks if _holds(walk, mark, box, active, centres, radii)), None)
+            proved = next((mark for mark in marks if _holds(walk, mark, box, actives)), None)
             if proved is None:
                 self._look(box, column, state)
                 axis = _widest(box, self.statement)
                 if axis is None:
                     raise _Ended("stuck")
-                lower, upper = walk.halves(box, AXES[axis], 0)
+                lower, upper = walk.halves(box, AXES[axis], "")
+                active = [part.tokens for part in actives]
                 stack += [(upper, active), (lower, active)]
                 yield AXES[axis]
             else:
@@ -199,17 +191,10 @@ class ExactClaim:
             raise _Ended("violated")
 
 
-def _holds(
-    walk: kernel.Paving | kernel.Added,
-    mark: str,
-    box: kernel.Box,
-    active: kernel.Tokens,
-    centres: list[int],
-    radii: list[int],
-) -> bool:
+def _holds(walk: kernel.Paving, mark: str, box: kernel.Box, actives: list[kernel.Active]) -> bool:
     """Tell whether the rule of a mark proves the bound on a box."""
     try:
-        walk.rule(mark, box, active, centres, radii)
+        walk.rule(mark, box, actives)
     except kernel.Rejected:
         return False
     return True

@@ -7,9 +7,8 @@ for usage errors and unreadable files. The format and the rules of proof are tho
 
 Nothing in the file is trusted. Every decision is made on integers: exact rationals, and intervals whose ends are
 integers in units of 2^-P ("P fractional bits"). Read from the top: limits and errors; integers and intervals;
-elementary functions; interval arithmetic; exact numbers; expressions; Taylor models; the certificate; the reduction of
-the attention to scores and values; the walk down a split tree; the paving, integral and layers proofs; the partition;
-the proof by enlarged regions; the counterexample; the door.
+elementary functions; expressions; ranges and Taylor models; the certificate; the reduction of the attention to scores
+and values; the walk down a split tree; the bounds on a leaf; its rules; the partition; the door.
 """
 
 import gzip
@@ -18,8 +17,8 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial, reduce
 from io import BytesIO
@@ -27,9 +26,8 @@ from itertools import combinations_with_replacement, compress
 from math import comb, factorial, gcd, isqrt, lcm, prod
 from operator import add, mul, neg, sub, truediv
 from os import PathLike
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-Item = TypeVar("Item")
 Interval = tuple[int, int]  # (lo, hi): the reals from lo 2^-P to hi 2^-P
 Side = tuple[Fraction, Fraction]  # lo <= hi: a side of the domain
 Row = Fraction | list[Fraction]  # a row of a matrix; a single number fills the row
@@ -52,7 +50,6 @@ class Limits:
     side: int = 4_000_000  # rows or columns of a matrix, hence tokens
     inputs: int = 1024  # entries of the input
     target: int = 1_000_000  # characters of the target
-    nesting: int = 300  # expressions of the target inside one another
     magnitude: int = 100_000  # values of the target stay below 2^magnitude
     power: int = 10_000_000  # bits of an integer power before it is rounded
     precision: int = 100_000  # fractional bits
@@ -81,8 +78,7 @@ class Rejected(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         """Keep the code and the line."""
         super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
+        self.reason, self.detail = reason, detail
 
     def __str__(self) -> str:
         """Join the two."""
@@ -94,17 +90,15 @@ class Finding:
     """What was established, once every obligation has been checked."""
 
     verdict: str  # "proved" or "refuted"
-    statement_sha256: str
     claim: str  # one readable line
     bound: str | None  # the bound that was proved (of an indicator, the measure), or the tolerance that is exceeded
-    obligations: (
-        int  # inequalities checked: for a leaf two an entry of its column, or one of an indicator; faces of boxes
-    )
+    obligations: int  # inequalities: for a leaf two an entry of its column, or one of an indicator; faces of boxes
     leaves: int  # of a partition, the regions
-    tokens: int
     point: tuple[str, ...] | None = None
     entry: tuple[int, int] | None = None
     lower: str | None = None  # the lower bound of an L_p norm that was proved
+    tokens: int = 0
+    statement_sha256: str = ""
 
 
 def require(condition: bool, reason: str, detail: str) -> None:
@@ -163,7 +157,7 @@ def minus(x: Interval, y: Interval) -> Interval:
 
 def times(x: Interval, y: Interval, P: int) -> Interval:
     """Enclose x y: it is linear in each factor, so its extremes are among the products of ends."""
-    ends = (x[0] * y[0], x[0] * y[1], x[1] * y[0], x[1] * y[1])
+    ends = [a * b for a in x for b in y]
     return outward((min(ends), max(ends)), P)
 
 
@@ -174,14 +168,14 @@ def divided(x: Interval, y: Interval, P: int) -> Interval:
     return min(lo for lo, _ in ends), max(hi for _, hi in ends)
 
 
+def absolute(x: Interval) -> Interval:
+    """Return |x|, whose least value is 0 when x meets 0."""
+    return max(0, x[0], -x[1]), max(-x[0], x[1])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Elementary functions at a point: the argument is exactly x 2^-P and the answer encloses the value. Each function works
 # with W > P fractional bits and states its errors in units of 2^-W; W itself only decides how narrow the answer is.
-
-
-def padded(bits: int) -> int:
-    """Round a working precision up to a multiple of 64, so that the constants are needed at few precisions."""
-    return bits + -bits % 64
 
 
 def odd_series(y: int, W: int, sign: int) -> Interval:
@@ -222,7 +216,7 @@ def exp_point(x: int, P: int) -> Interval:
     if x >> P < -P:
         return 0, 1  # e^x < e^-P < 2^-P
     k = isqrt(P) // 2
-    W = padded(P + max(0, (3 * x >> P + 1) + 2) + (x >> P).bit_length() + k + 16)  # 3/2 > 1/ln 2, so W > P + n
+    W = P + max(0, (3 * x >> P + 1) + 2) + (x >> P).bit_length() + k + 16  # 3/2 > 1/ln 2, so W > P + n
     low, high = constant("ln2", W)
     n, rest = divmod(x << W - P, low)
     y, off = rest >> k, (abs(n) * (high - low) >> k) + 2
@@ -248,14 +242,13 @@ def log_point(x: int, P: int) -> Interval:
         return 0, 0
     s = x.bit_length() - 1 - P
     k = isqrt(P) // 4
-    W = padded(P + s.bit_length() + 2 * k + 16)
+    W = P + s.bit_length() + 2 * k + 16
     one = 1 << W
     m = (x << W) >> s + P
     for _ in range(k):
         m = isqrt(m << W)
     lo, hi = odd_series((m - one << W) // (m + one), W, 1)
-    low, high = sorted(s * end for end in constant("ln2", W))
-    return outward((low + (lo << k + 1), high + (hi + 3 << k + 1)), W - P)
+    return outward(plus(scaled(constant("ln2", W), s, 1), (lo << k + 1, hi + 3 << k + 1)), W - P)
 
 
 def atan_point(x: int, P: int) -> Interval:
@@ -263,21 +256,15 @@ def atan_point(x: int, P: int) -> Interval:
 
     A halving halves the error and adds less than a unit, so y is off by less than 2, and so is atan y.
     """
-    if x == 0:
-        return 0, 0
+    if x <= 0:
+        return minus((0, 0), atan_point(-x, P)) if x else (0, 0)
     k = isqrt(P) // 4 + 3
-    W = padded(P + 2 * k + 16)
+    W = P + 2 * k + 16
     y = x << W - P
     for _ in range(k):
         y = (y << W) // ((1 << W) + isqrt((1 << 2 * W) + y * y))
     lo, hi = odd_series(y, W, -1)
     return outward((lo - 2 << k, hi + 2 << k), W - P)
-
-
-def sqrt_point(x: int, P: int) -> Interval:
-    """Enclose the root of x >= 0: the integer root rounds down, and is exact when its square gives x back."""
-    root = isqrt(x << P)
-    return root, root if root * root == x << P else root + 1
 
 
 @lru_cache(maxsize=1 << 14)
@@ -286,11 +273,11 @@ def quadrant(x: int, P: int) -> int:
 
     They agree at some precision, because pi is irrational and so x / (pi/2) is no integer unless x = 0.
     """
-    W = padded(max(P, x.bit_length()) + 16)
+    W = max(P, x.bit_length()) + 16
     while True:
-        floors = [(x << W - P + 1) // pi for pi in constant("pi", W)]
-        if floors[0] == floors[1]:
-            return floors[0]
+        first, last = [(x << W - P + 1) // pi for pi in constant("pi", W)]
+        if first == last:
+            return first
         W *= 2
 
 
@@ -304,7 +291,7 @@ def sine_point(x: int, P: int, turn: int) -> Interval:
     if x == 0:
         return (1 << P, 1 << P) if turn else (0, 0)
     n = quadrant(x, P)
-    W = padded(max(P, x.bit_length()) + P.bit_length() + 16)
+    W = max(P, x.bit_length()) + P.bit_length() + 16
     low, high = constant("pi", W)
     r, off = max(0, (x << W - P) - (n * low >> 1)), abs(n) * (high - low) + 1
     phase = (n + turn) % 4  # 0: sin r, 1: cos r, 2: -sin r, 3: -cos r
@@ -324,6 +311,8 @@ def erf_point(x: int, P: int) -> Interval:
     All terms are positive, so rounding each down (up) bounds S from below (above). Where the ratio of terms is at most
     1/2, the rest is at most the last term. From x^2 = 0.7 P on, 0 < 1 - erf x <= e^(-x^2) < 2^-P.
     """
+    if x < 0:
+        return minus((0, 0), erf_point(-x, P))
     square = x * x  # with 2P fractional bits
     if 10 * square >= 7 * P << 2 * P:
         return (1 << P) - 1, 1 << P
@@ -340,189 +329,62 @@ def erf_point(x: int, P: int) -> Interval:
     return lo >> W - P, min(-(-hi >> W - P), 1 << P)
 
 
-def sigmoid_wide(x: int, W: int) -> Interval:
-    """Enclose 1 / (1 + e^-x), or 1 less the value at -x for a negative x, so that no exponential is large."""
-    one = (1 << W, 1 << W)
-    value = divided(one, plus(one, exp_point(-abs(x), W)), W)
-    return value if x >= 0 else minus(one, value)
-
-
-def tan_wide(x: int, W: int) -> Interval | None:
-    """Enclose sin x / cos x, unless more bits are needed to see that cos x is not 0: its zeros are irrational."""
-    sin, cos = sine_point(x, W, 0), sine_point(x, W, 1)
-    return None if cos[0] <= 0 <= cos[1] else divided(sin, cos, W)
-
-
-def power_wide(b: Fraction, x: int, W: int) -> Interval:
-    """Enclose x^b = exp(b log x) for x > 0, and 0^b = 0 for b > 0; exp increases."""
-    if x == 0:
-        return 0, 0
-    lo, hi = scaled(log_point(x, W), b.numerator, b.denominator)
-    return exp_point(lo, W)[0], exp_point(hi, W)[1]
-
-
-def refined(function: Callable[[int, int], Interval | None], x: int, P: int) -> Interval:
-    """Enclose a function by its enclosure with more fractional bits, until the answer is narrow."""
-    W = P + 16
-    while True:
-        wide = function(x << W - P, W)
-        if wide is not None:
-            lo, hi = outward(wide, W - P)
-            if hi - lo <= 2:
-                return lo, hi
-        W *= 2
-
-
-POINT: dict[str, Callable[[int, int], Interval]] = {
-    "exp": exp_point,
-    "log": log_point,
-    "sqrt": sqrt_point,
-    "atan": lambda x, P: atan_point(x, P) if x >= 0 else minus((0, 0), atan_point(-x, P)),
-    "erf": lambda x, P: erf_point(x, P) if x >= 0 else minus((0, 0), erf_point(-x, P)),
-    "tan": partial(refined, tan_wide),
-    "sigmoid": partial(refined, sigmoid_wide),
-    "tanh": partial(refined, lambda x, W: minus(sigmoid_wide(2 * x, W), sigmoid_wide(-2 * x, W))),
-    "sinh": partial(refined, lambda x, W: outward(minus(exp_point(x, W), exp_point(-x, W)), 1)),
-    "cosh": partial(refined, lambda x, W: outward(plus(exp_point(x, W), exp_point(-x, W)), 1)),
-}
+POINT = {"exp": exp_point, "log": log_point, "atan": atan_point, "erf": erf_point}
 
 
 @lru_cache(maxsize=1 << 14)
 def point(name: str | Fraction, x: int, P: int) -> Interval:
-    """Enclose a function, or a power with a rational exponent that is no integer, at x 2^-P; remembered."""
-    return refined(partial(power_wide, name), x, P) if isinstance(name, Fraction) else POINT[name](x, P)
+    """Enclose a function, or x^b = exp(b log x) for x > 0, b = -1 or no integer; 0^b = 0 is for b > 0; remembered.
+
+    A root x^(1/2) is an integer root, rounded down, and exact when its square gives x back.
+    """
+    if isinstance(name, str):
+        return POINT[name](x, P)
+    if name == Fraction(1, 2):
+        root = isqrt(x << P)
+        return root, root + (root * root != x << P)
+    if x == 0 or name == -1:
+        return neighbours(1 << 2 * P, x) if x else (0, 0)
+    W = P + 16
+    while True:
+        lo, hi = scaled(log_point(x << W - P, W), name.numerator, name.denominator)
+        lo, hi = outward((exp_point(lo, W)[0], exp_point(hi, W)[1]), W - P)  # exp increases
+        if hi - lo <= 2:
+            return lo, hi
+        W *= 2
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Exact numbers
+# Exact numbers and expressions: the target is parsed to a list of nodes, operands first, equal subexpressions once.
 
 NUMBER = re.compile(
-    r"(-?)(?:0x([0-9a-fA-F]+)(?:\.([0-9a-fA-F]+))?p([+-]?[0-9]+)"
-    r"|([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?|([0-9]+)/([0-9]+))"
+    r"-?(?:0x[0-9a-fA-F]+(?:\.[0-9a-fA-F]+)?p[+-]?[0-9]+|[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|[0-9]+/0*[1-9][0-9]*)"
 )
-
-
-def integer(digits: str) -> int:
-    """Read decimal digits in pieces, because Python refuses to convert long strings."""
-    value = 0
-    for start in range(0, len(digits), 600):
-        piece = digits[start : start + 600]
-        value = value * 10 ** len(piece) + int(piece)
-    return value
-
-
-def rational(text: str, where: str, limits: Limits) -> Fraction:
-    """Return the rational that a number spells: hexadecimal, decimal or a ratio."""
-    require(len(text) <= limits.number, "limit", f"{where}: number of {len(text)} characters")
-    match = NUMBER.fullmatch(text)
-    if match is None:
-        raise Rejected("malformed", f"{where}: no exact number: {printable(text)}")
-    sign, hex_whole, hex_part, hex_exponent, whole, part, exponent, top, bottom = match.groups(default="")
-    if bottom:
-        require(bottom.strip("0") != "", "malformed", f"{where}: denominator 0")
-        value = Fraction(integer(top), integer(bottom))
-    else:
-        written = (hex_exponent or exponent).lstrip("+")
-        size = integer(written.lstrip("-"))
-        require(size <= limits.exponent, "limit", f"{where}: an exponent is too large")
-        base, digits = (2, int(hex_whole + hex_part, 16)) if hex_whole else (10, integer(whole + part))
-        shift = (-size if written.startswith("-") else size) - 4 * len(hex_part) - len(part)
-        value = Fraction(digits * base**shift) if shift >= 0 else Fraction(digits, base**-shift)
-    return -value if sign else value
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Interval arithmetic: each operation returns its exact range over the operands, rounded outward to P fractional bits.
-# A condition is an interval of the integers 0 and 1: (1, 1) is true on the whole box, (0, 0) false, (0, 1) undecided.
-
-
-def absolute(x: Interval) -> Interval:
-    """Return |x|, whose least value is 0 when x meets 0."""
-    lo, hi = x
-    return (lo, hi) if lo >= 0 else (-hi, -lo) if hi <= 0 else (0, max(-lo, hi))
-
-
-class Arithmetic:
-    """The operations of the target language on intervals with P fractional bits."""
-
-    def __init__(self, P: int, limits: Limits) -> None:
-        """Fix the precision, and name the operations as the parser does."""
-        self.P, self.limits = P, limits
-        self.operations: dict[str, Callable[..., Interval]] = {
-            **{name: partial(self.increasing, name) for name in POINT},
-            "cosh": lambda x: self.increasing("cosh", absolute(x)),  # even, and increases with |x|
-            "sin": partial(self.wave, 0),
-            "cos": partial(self.wave, 1),
-            "+": plus,
-            "-": minus,
-            "neg": partial(minus, (0, 0)),
-            "*": lambda x, y: times(x, y, P),
-            "/": lambda x, y: divided(x, y, P),
-            "abs": absolute,
-            "sign": lambda x: (((x[0] > 0) - (x[0] < 0)) << P, ((x[1] > 0) - (x[1] < 0)) << P),
-            "floor": lambda x: (x[0] >> P << P, x[1] >> P << P),
-            "min": lambda *xs: (min(lo for lo, _ in xs), min(hi for _, hi in xs)),
-            "max": lambda *xs: (max(lo for lo, _ in xs), max(hi for _, hi in xs)),
-            "pi": lambda: constant("pi", P),
-            "e": lambda: exp_point(1 << P, P),
-            "<": lambda x, y: (int(x[1] < y[0]), int(x[0] < y[1])),
-            "<=": lambda x, y: (int(x[1] <= y[0]), int(x[0] <= y[1])),
-            "not": partial(minus, (1, 1)),
-            "and": lambda x, y: (x[0] & y[0], x[1] & y[1]),
-            "or": lambda x, y: (x[0] | y[0], x[1] | y[1]),
-            "where": lambda _, *taken: (min(lo for lo, _ in taken), max(hi for _, hi in taken)),
-        }
-
-    def increasing(self, name: str, x: Interval) -> Interval:
-        """Enclose an increasing function by its values at the ends, where it is defined on all between."""
-        lo, hi = x
-        if name in ("log", "sqrt"):
-            require(lo > 0 or (lo == 0 and name == "sqrt"), "undefined", f"the argument of {name} may be out of range")
-        elif name == "tan":  # increasing between its poles, which are the odd multiples of pi/2
-            multiples = range(quadrant(lo, self.P) + 1, quadrant(hi, self.P) + 1)
-            require(not any(n % 2 for n in multiples[:2]), "undefined", "the argument of tan may be a pole")
-        elif name in ("exp", "sinh", "cosh"):  # e^|x| < 2^(3/2 |x|)
-            size = max(hi, -lo if name == "sinh" else 0)
-            require(3 * size >> self.P + 1 < self.limits.magnitude, "limit", f"{name} grows too large")
-        return point(name, lo, self.P)[0], point(name, hi, self.P)[1]
-
-    def wave(self, turn: int, x: Interval) -> Interval:
-        """Enclose sin(x + turn pi/2): by its ends, and by 1 or -1 where a crest or a trough n pi/2 lies in x."""
-        first, last = quadrant(x[0], self.P) + 1, quadrant(x[1], self.P)  # the n with lo < n pi/2 <= hi
-        inside = {(n + turn) % 4 for n in range(first, min(last, first + 3) + 1)}
-        (a, b), (c, d) = sine_point(x[0], self.P, turn), sine_point(x[1], self.P, turn)
-        return -1 << self.P if 3 in inside else min(a, c), 1 << self.P if 1 in inside else max(b, d)
-
-    def power(self, b: Fraction, x: Interval) -> Interval:
-        """Enclose x^b for a rational b: an even power is one of |x|; else it is monotone on each side of 0."""
-        n, P = b.numerator, self.P
-        bits = abs(b) * (P + max(end.bit_length() for end in x))
-        if b.denominator == 1:
-            require(n >= 0 or not x[0] <= 0 <= x[1], "undefined", "the base of a negative power may be 0")
-            require(bits <= self.limits.power, "limit", "an integer power is too long")
-            x = absolute(x) if n % 2 == 0 else x  # and its integer ends have exact powers, which are rounded once
-            up = n > 0
-            ends = [outward((y**n, y**n), P * (n - 1)) if up else neighbours(1 << P * (1 - n), y**-n) for y in x]
-        else:
-            require(x[0] > 0 or (x[0] == 0 and n > 0), "undefined", "the base of a power may be out of range")
-            require(bits <= self.limits.magnitude, "limit", "a power is too long")
-            ends = [point(b, end, P) for end in x]
-        return min(lo for lo, _ in ends), max(hi for _, hi in ends)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Expressions: the target is parsed to a list of nodes, operands first and equal subexpressions once.
-
+TOKEN = re.compile(
+    r"[XKQ]\s*\[\s*[0-9]+\s*,\s*[0-9]+\s*\]|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    r"|[A-Za-z_]\w*|\*\*|[<>]=?|[-+*/()\[\],]|\s+",
+    re.ASCII,
+)
 # How tightly binary operations bind. Those of one level group to the left, ** to the right; `not` comes between `and`
 # and the comparisons, and a sign binds less tightly than **.
 BINDING = {"or": 1, "and": 2, "<": 4, "<=": 4, ">": 4, ">=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "**": 7}
 NOT_OPERAND, SIGN_OPERAND = 4, 7
 CONDITIONS = {"<", "<=", "and", "or", "not"}
-ARITY = dict.fromkeys([*POINT, "sin", "cos", "abs", "sign", "floor"], 1) | {"where": 3, "min": 2, "max": 2}
 EXACT: dict[str, Callable[..., Fraction]] = {"neg": neg, "+": add, "-": sub, "*": mul, "/": truediv}
-TOKEN = re.compile(
-    r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[A-Za-z_][A-Za-z_0-9]*|\*\*|[<>]=?|[-+*/()\[\],]"
-)
+FUNCTIONS = {"exp", "log", "sqrt", "sin", "cos", "tan", "atan", "erf", "sigmoid", "tanh", "sinh", "cosh", "abs", "sign"}
+FUNCTIONS |= {"floor", "where", "min", "max"}
+
+
+def rational(text: str, where: str, limits: Limits) -> Fraction:
+    """Return the rational that a number spells: hexadecimal, decimal or a ratio."""
+    require(len(text) <= limits.number, "limit", f"{where}: number of {len(text)} characters")
+    require(NUMBER.fullmatch(text) is not None, "malformed", f"{where}: no exact number: {printable(text)}")
+    mantissa, mark, exponent = text.lower().partition("p" if "x" in text else "e")
+    require(len(exponent) <= 9 and abs(int(exponent or 0)) <= limits.exponent, "limit", f"{where}: a large exponent")
+    if mark != "p":
+        return Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
+    whole, _, part = mantissa.partition(".")
+    return int(whole + part, 16) * Fraction(2) ** (int(exponent) - 4 * len(part))
 
 
 class Node(NamedTuple):
@@ -541,62 +403,44 @@ class Target:
     """
 
     def __init__(self, text: str, inputs: dict[str, tuple[int, int]], limits: Limits, condition: bool = False) -> None:
-        """Cut the text into tokens, the next one last in the list; read a number, '[' numbers ']' or '[' rows ']'."""
+        """Cut the text into tokens, the next one last in the list; read a value, '[' values ']' or '[' rows ']'."""
         require(len(text) <= limits.target, "limit", f"target of {len(text)} characters")
-        self.inputs, self.limits, self.depth = inputs, limits, 0
-        entries = [f"{name}[{i},{j}]" for name, (r, c) in inputs.items() for i in range(r) for j in range(c)]
-        self.entries = {name: k for k, name in enumerate(entries)}
+        self.limits, self.nodes, self.known = limits, list[Node](), dict[Node, int]()
+        names = [f"{name}[{i},{j}]" for name, (r, c) in inputs.items() for i in range(r) for j in range(c)]
+        self.entries = {name: k for k, name in enumerate(names)}
         if "X" in inputs:
-            self.entries |= {f"x{k}": k for k in range(len(entries))} | ({"x": 0} if len(entries) == 1 else {})
-        self.nodes: list[Node] = []
-        self.known: dict[Node, int] = {}
-        self.tokens: list[str] = []
-        at = 0
-        while at < len(text):
-            match = TOKEN.match(text, at)
-            require(match is not None or text[at] in " \t\r\n", "target", f"unexpected {printable(text[at])} at {at}")
-            self.tokens += [match.group()] if match else []
-            at = match.end() if match else at + 1
-        self.tokens = ["", *reversed(self.tokens)]
-        if condition:
+            self.entries |= {f"x{k}": k for k in range(len(names))} | ({"x": 0} if len(names) == 1 else {})
+        tokens = TOKEN.findall(text)
+        require("".join(tokens) == text, "target", f"unexpected character in {printable(text)}")
+        self.tokens = ["", *(token for token in reversed(tokens) if not token.isspace())]
+        if self.tokens[-1] != "[":
             self.outputs = [[self.expression()]]
-            require(self.nodes[self.outputs[0][0]].op in CONDITIONS, "target", f"{printable(text)} is no condition")
-        elif self.tokens[-1] != "[":
-            self.outputs = [[self.number()]]
         elif self.tokens[-2] != "[":
-            self.outputs = [[entry] for entry in self.listed("[]", self.number)]
+            self.outputs = [[entry] for entry in self.listed(self.expression)]
         else:
-            self.outputs = self.listed("[]", lambda: self.listed("[]", self.number))
-        require(self.tokens[-1] == "", "target", f"unexpected {printable(self.tokens[-1])}")
+            self.outputs = self.listed(lambda: self.listed(self.expression))
+        require(self.tokens == [""], "target", f"unexpected {printable(self.tokens[-1])}")
         require(len({len(row) for row in self.outputs}) == 1, "target", "rows of different lengths")
+        fits = all((self.nodes[n].op in CONDITIONS) == condition for row in self.outputs for n in row)
+        require(fits, "target", "a condition is no value, and a value no condition")
 
     def take(self, expected: str = "") -> str:
-        """Step over the next token, which must be the expected one if any."""
+        """Step over the next token, which must be among the expected ones if there are any."""
         token = self.tokens[-1]
-        require(token != "", "target", f"it ends before {expected or 'an expression'}")
-        require(expected in ("", token), "target", f"{printable(token)} where {expected} belongs")
+        fits = token != "" and (not expected or token in expected)
+        require(fits, "target", f"{printable(token) or 'the end'} where {expected or 'an expression'} belongs")
         return self.tokens.pop()
 
-    def listed(self, brackets: str, item: Callable[[], Item]) -> list[Item]:
+    def listed(self, item: Callable[[], Any]) -> list[Any]:
         """Read item (',' item)* in brackets."""
-        self.take(brackets[0])
+        closing = {"(": ")", "[": "]"}[self.take("([")]
         items = [item()]
-        while self.tokens[-1] == ",":
-            self.take()
+        while self.take(closing + ",") == ",":
             items.append(item())
-        self.take(brackets[1])
         return items
-
-    def number(self) -> int:
-        """Read an expression that is no condition."""
-        index = self.expression()
-        require(self.nodes[index].op not in CONDITIONS, "target", "a condition is no value")
-        return index
 
     def expression(self, binding: int = 0) -> int:
         """Read operand (operation operand)* for the operations that bind at least as tightly as asked."""
-        self.depth += 1
-        require(self.depth <= self.limits.nesting, "limit", "the target is nested too deeply")
         left = self.operand()
         middle = None  # the operand b of a < b < c, which means a < b and b < c
         while BINDING.get(self.tokens[-1], -1) >= binding:
@@ -608,7 +452,6 @@ class Target:
                 left, middle = link if middle is None else self.node("and", left, link), right
             else:
                 left = self.power(left, right) if op == "**" else self.node(op, left, right)
-        self.depth -= 1
         return left
 
     def operand(self) -> int:
@@ -624,28 +467,19 @@ class Target:
             self.take(")")
             return index
         if token[0] in ".0123456789":  # 1. and .5 are spelled 01.0 and 0.50
-            mantissa, e, exponent = token.lower().partition("e")
-            spelled = f"0{mantissa}{'0' if '.' in mantissa else ''}{e}{exponent}"
+            spelled = re.sub(r"([0-9]*)\.([0-9]*)", r"0\1.\g<2>0", token)
             return self.node("number", value=rational(spelled, "statement.target", self.limits))
+        if token in FUNCTIONS:
+            args = self.listed(self.expression)
+            many = max(2, len(args)) if token in ("min", "max") else 3 if token == "where" else 1
+            require(len(args) == many, "target", f"{token} of {len(args)} arguments")
+            return self.node("power", *args, value=Fraction(1, 2)) if token == "sqrt" else self.node(token, *args)
         if token in ("pi", "e"):
             return self.node(token)
-        if token not in ARITY:
-            return self.variable(token)
-        args = self.listed("()", self.expression)
-        fits = len(args) == ARITY[token] or (token in ("min", "max") and len(args) > 2)
-        require(fits, "target", f"{token} of {len(args)} arguments")
-        return self.node(token, *args)
-
-    def variable(self, name: str) -> int:
-        """Read x, xK or X[i,j], in cross-attention K[i,j] or Q[i,j]: an entry of the inputs, numbered row by row."""
-        if name in self.inputs:
-            name = f"{name}[{','.join(self.listed('[]', self.take))}]"
-        known = re.fullmatch(r"[XKQ]\[[0-9]+,[0-9]+\]|x[0-9]*", name) and (name[0] != "x" or "X" in self.inputs)
-        require(bool(known), "target", f"unknown name {printable(name)}")
-        entry = self.entries.get(re.sub("0*([0-9]+)", r"\1", name))
-        if entry is None:
-            raise Rejected("shape", f"statement.target: {printable(name)} for inputs of shape {self.inputs}")
-        return self.node("input", value=Fraction(entry))
+        name = re.sub(r"\s|(?<![0-9])0+(?=[0-9])", "", token)  # without blanks and leading zeros
+        known = re.fullmatch(r"[XKQ]\[.*|x[0-9]*", name) is not None and (name[0] != "x" or "X[0,0]" in self.entries)
+        require(name in self.entries, "shape" if known else "target", f"statement.target: no entry {printable(token)}")
+        return self.node("input", value=Fraction(self.entries[name]))
 
     def power(self, base: int, exponent: int) -> int:
         """Make the node of a ** b: a power for a literal b, and exp(b log a) otherwise."""
@@ -680,147 +514,52 @@ class Target:
         return self.known[key]
 
 
-class Evaluator(Arithmetic):
-    """Encloses the nodes of a target over boxes of the input, in order; those that do not vary only once."""
-
-    def __init__(self, target: Target, P: int, limits: Limits) -> None:
-        """Pair the nodes with their operations; an input has none."""
-        super().__init__(P, limits)
-        self.target, self.large = target, 1 << P + limits.magnitude
-        self.steps = []
-        for op, args, value, varies in target.nodes:
-            valued = {"number": partial(enclose, value, P), "power": partial(self.power, value)}
-            self.steps.append((op, args, int(value), varies, valued.get(op, self.operations.get(op))))
-        self.values: list[Any] = [None] * len(self.steps)  # None: not proved to be defined on the box
-        self.failures: dict[int, Rejected] = {}  # why not
-
-    def enclosures(self, box: Sequence[Any], outputs: Sequence[int]) -> list[Any]:
-        """Enclose some nodes over a box, or reject one that is not proved to be defined."""
-        self.run(box)
-        return [self.value(output) for output in outputs]
-
-    def value(self, index: int) -> Any:
-        """Return the enclosure of a node over the box of the last run, or reject it."""
-        value = self.values[index]
-        if value is None:
-            raise self.failures[index]
-        return value
-
-    def run(self, box: Sequence[Any]) -> None:
-        """Enclose all nodes over a box."""
-        values = self.values
-        for index, (op, args, entry, varies, operation) in enumerate(self.steps):
-            if operation is None:
-                values[index] = box[entry]
-                continue
-            if not varies and values[index] is not None:
-                continue
-            if op == "where" and values[args[0]] in ((0, 0), (1, 1)):  # only the branch taken needs to be defined
-                args = (args[0], args[1] if values[args[0]] == (1, 1) else args[2])
-            operands = [values[arg] for arg in args]
-            try:
-                if None in operands:
-                    raise self.failures[args[operands.index(None)]]
-                values[index] = operation(*operands)
-                lo, hi = values[index][:2]
-                require(-self.large < lo and hi < self.large, "limit", "a value of the target grows too large")
-            except Rejected as failure:
-                values[index], self.failures[index] = None, failure
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# Taylor series of functions g at a point F of a range [lo, hi], in units of 2^-P: for k = 0 .. K an enclosure of the
-# coefficient g_k, given as an interval and the top and bottom of a factor; and c, m such that for all x in the range
-# |g(x) - sum of g_k (x - F)^k| <= c (|x - F| / m)^(K+1).
-
-Series = tuple[list[tuple[Interval, int, int]], int, int]
+# Taylor series and polynomials
 
 
-def exp_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand e^x: every derivative is e^x, at most e^hi."""
-    value, top = point("exp", F, P), point("exp", hi, P)[1]
-    return [(value, 1, factorial(k) << P * k) for k in range(K + 1)], -(-top // factorial(K + 1)), 1 << P
+def series(name: str | Fraction, F: int, lo: int, hi: int, P: int, K: int) -> tuple[list[Interval], int]:
+    """Enclose the Taylor coefficients g_k of a function at F, k = 0 .. K, and bound |g_(K+1)| on [lo, hi].
 
-
-def wave_series(turn: int, F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand sin(x + turn pi/2): its derivatives are sin, cos, -sin, -cos, at most 1 in size."""
-    sin, cos = sine_point(F, P, 0), sine_point(F, P, 1)
-    cycle = [sin, cos, minus((0, 0), sin), minus((0, 0), cos)]
-    terms = [(cycle[(k + turn) % 4], 1, factorial(k) << P * k) for k in range(K + 1)]
-    return terms, -(-(1 << P) // factorial(K + 1)), 1 << P
-
-
-def log_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand log x = log F + log(1 + t), t = (x - F) / F: the rest is the integral of +-s^K / (1 + s) from 0 to t.
-
-    1 + s is at least lo / F, so that the rest is at most (F / lo) |t|^(K+1) / (K+1).
+    Of e^x all derivatives are e^x; those of the sine take turns and are at most 1. For x^b g_k = binom(b, k) x^(b-k),
+    greatest at an end; for log x and k > 0 (-1)^(k-1) / k takes the place of binom(0, k). For atan g_k = q_(k-1) / k
+    with those of 1 / (1 + x^2) = Im 1 / (x - i), so |q_j| <= |x - i|^-(j+1), and q_j = a_j / D^(j+1), D = 1 + F^2, a_0
+    = 1, a_1 = -2 F, a_j = -2 F a_(j-1) - D a_(j-2). For erf g_k = 2 w H_(k-1) / k! with w = e^(-F^2) / sqrt(pi) and the
+    Hermite polynomials at -F, H_j = -2 F H_(j-1) - 2 (j-1) H_(j-2); by Cramer 2/sqrt(pi) |H_j(x)| e^(-x^2) <= 1.2260
+    sqrt(2^j j!).
     """
-    terms = [((1 << P, 1 << P), (-1) ** (k + 1), k * F**k) for k in range(1, K + 1)]
-    return [(point("log", F, P), 1, 1), *terms], -(-(F << P) // ((K + 1) * lo)), F
-
-
-def reciprocal_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand 1/x for x > 0: with t = (x - F) / F, 1/x - (1 - t + ... +- t^K) / F = +-t^(K+1) / x, and x >= lo."""
-    terms = [((1 << P, 1 << P), (-1) ** k << P, F ** (k + 1)) for k in range(K + 1)]
-    return terms, -(-(1 << 2 * P) // lo), F
-
-
-def power_series(b: Fraction, F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand x^b for x > 0: g_k = binom(b, k) F^(b-k), and the rest is binom(b, K+1) y^(b-K-1) (x - F)^(K+1).
-
-    y lies in the range, and y^(b-K-1) is monotone, so that its greatest value is at an end.
-    """
-    require(lo > 0 and b.denominator.bit_length() <= P, "undefined", "no series of the power")
-    value, binomials = point(b, F, P), [Fraction(1)]
-    for k in range(K + 1):
-        binomials.append(binomials[-1] * (b - k) * Fraction(1, k + 1))
-    *factors, last = binomials
-    end = lo if b < K + 1 else hi
-    terms = [(value, c.numerator, c.denominator * F**k) for k, c in enumerate(factors)]
-    return terms, scaled(point(b, end, P), abs(last.numerator), last.denominator)[1], end
-
-
-def atan_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand atan x: g_k = q_(k-1) / k, where the q_j are those of 1 / (1 + x^2) = Im 1 / (x - i).
-
-    So |q_j| <= |x - i|^-(j+1), greatest at the x nearest to 0. With D = 1 + F^2, q_j = a_j / D^(j+1), where a_0 = 1,
-    a_1 = -2 F and a_j = -2 F a_(j-1) - D a_(j-2).
-    """
-    D, a, near = (1 << 2 * P) + F * F, [1, -2 * F], max(lo, -hi, 0)
-    for _ in range(2, K):
-        a.append(-2 * F * a[-1] - D * a[-2])
-    terms = [((1 << P, 1 << P), a[k - 1] << P, k * D**k) for k in range(1, K + 1)]
-    return [(point("atan", F, P), 1, 1), *terms], -(-(1 << P) // (K + 1)), isqrt((1 << 2 * P) + near * near)
-
-
-def erf_series(F: int, lo: int, hi: int, P: int, K: int) -> Series:
-    """Expand erf x: g_k = w H_(k-1) / k! with w = 2/sqrt(pi) e^(-F^2) and the Hermite polynomials H_j at -F.
-
-    H_0 = 1, H_j(-F) = -2F H_(j-1) - 2(j-1) H_(j-2); by Cramer 2/sqrt(pi) |H_j(x)| e^(-x^2) <= 1.2260 sqrt(2^j j!).
-    """
-    H = [1, -2 * F]
-    for j in range(2, K):
-        H.append(-2 * F * H[-1] - (2 * (j - 1) * H[-2] << 2 * P))
-    low, high = constant("pi", 2 * P)
-    w = divided(exp_point(-F * F, 2 * P), (isqrt(low << 2 * P), isqrt(high << 2 * P) + 1), 2 * P)
-    terms = [(w, 2 * H[k - 1], factorial(k) << P * 2 * k) for k in range(1, K + 1)]
-    most = isqrt((12260**2 << K + 2 * P) // (10**8 * factorial(K) * (K + 1) ** 2)) + 1
-    return [(point("erf", F, P), 1, 1), *terms], most, 1 << P
-
-
-SERIES: dict[str, Callable[[int, int, int, int, int], Series]] = {
-    "exp": exp_series,
-    "sin": partial(wave_series, 0),
-    "cos": partial(wave_series, 1),
-    "log": log_series,
-    "sqrt": partial(power_series, Fraction(1, 2)),
-    "atan": atan_series,
-    "erf": erf_series,
-}
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Taylor models: a function f on a box c + r u, u in [-1, 1]^m, as a polynomial in u of degree K and what it may miss
+    one, top = 1 << P, K + 1
+    if name in ("exp", "sin", "cos"):
+        sin, cos = (point("exp", F, P),) * 2 if name == "exp" else (sine_point(F, P, 0), sine_point(F, P, 1))
+        cycle = [sin, cos] if name == "exp" else [sin, cos, minus((0, 0), sin), minus((0, 0), cos)]
+        values = [cycle[(k + (name == "cos")) % len(cycle)] for k in range(top)]
+        last = point("exp", hi, P)[1] if name == "exp" else one
+        return [scaled(value, 1, factorial(k)) for k, value in enumerate(values)], -(-last // factorial(top))
+    first = point(name, F, P)
+    if name == "atan":
+        D, a, near = (1 << 2 * P) + F * F, [1, -2 * F], max(lo, -hi, 0)
+        for _ in range(2, K):
+            a.append(-2 * F * a[-1] - D * a[-2])
+        m = isqrt((1 << 2 * P) + near * near)
+        terms = [neighbours(a[k - 1] << P * (k + 2), k * D**k) for k in range(1, top)]
+        return [first, *terms], -(-(1 << P * (K + 2)) // (top * m**top))
+    if name == "erf":
+        H = [1, -2 * F]
+        for j in range(2, K):
+            H.append(-2 * F * H[-1] - (2 * (j - 1) * H[-2] << 2 * P))
+        low, high = constant("pi", 2 * P)
+        w = divided(exp_point(-F * F, 2 * P), (isqrt(low << 2 * P), isqrt(high << 2 * P) + 1), 2 * P)
+        terms = [scaled(w, 2 * H[k - 1], factorial(k) << P * k) for k in range(1, top)]
+        return [first, *terms], isqrt((12260**2 << K + 2 * P) // (10**8 * factorial(K) * top**2)) + 1
+    b = name if isinstance(name, Fraction) else Fraction(0)
+    require(lo > 0 and b.denominator.bit_length() <= P, "undefined", "no series")
+    terms, c = [first], Fraction(1)
+    for k in range(1, K + 2):
+        c = c * (b - k + 1) / k if b else Fraction((-1) ** (k - 1), k)
+        x = F if k <= K else lo if b < k else hi
+        value = point(b, x, P) if b else (one, one)
+        terms.append(scaled(value, c.numerator << P * k, c.denominator * x**k))
+    return terms[:-1], absolute(terms[-1])[1]
 
 
 class Monomials(NamedTuple):
@@ -853,173 +592,12 @@ def monomials(m: int, K: int) -> Monomials:
     index = {each: n for n, each in enumerate(axes)}
     ends = [0] + [comb(m + degree, degree) for degree in range(K + 1)]
     products = [[index[tuple(sorted(x + y))] for y in axes[: ends[K + 1 - len(x)]]] for x in axes]
-    squares = [(index[(k,)], index.get((k, k), 0)) for k in range(m)]
-    others = [n for n in range(1, len(axes)) if len(axes[n]) > 2 or len(set(axes[n])) == 2]
+    squares = [(index[(k,)], index.get((k, k), 0)) for k in range(m)] if K else []
+    others = [n for n, each in enumerate(axes) if len(each) > 2 or len(set(each)) == 2]
     even = [n for n in others if all(axes[n].count(k) % 2 == 0 for k in axes[n])]
     degrees = [slice(ends[degree], ends[degree + 1]) for degree in range(K + 1)]
     factorials = [prod(factorial(each.count(k)) for k in {*each}) for each in axes]
     return Monomials(axes, degrees, products, squares, even, sorted({*others} - {*even}), factorials)
-
-
-class Model(NamedTuple):
-    """On the box f lies in [low, high], and |f - sum of coefs u^a| <= rest."""
-
-    low: int
-    high: int
-    coefs: list[int]
-    rest: int
-
-
-class Modeller(Evaluator):
-    """Makes Taylor models of degree K of the nodes of a target; conditions have intervals, as before.
-
-    Each operation is done on the ranges too, by intervals. The model of an operation without a rule for models is the
-    constant that encloses this, and so is one with a rule that does not apply. `free` are the entries that vary.
-    """
-
-    def __init__(self, target: Target, free: list[int], K: int, P: int, limits: Limits) -> None:
-        """Pair the operations on intervals with the rules for models."""
-        super().__init__(target, P, limits)
-        require(comb(2 * len(free) + K, K) <= limits.products, "limit", "a Taylor model of too many terms")
-        self.free, self.K, self.table = free, K, monomials(len(free), K)
-        call, one, two = self.call, self.constant((1 << P, 1 << P)), self.constant((2 << P, 2 << P))
-        self.rules: dict[str, Callable[..., Model]] = {
-            **{name: partial(self.composed, series) for name, series in SERIES.items()},
-            "+": partial(self.combined, add),
-            "-": partial(self.combined, sub),
-            "neg": lambda x: self.combined(sub, self.constant((0, 0)), x),
-            "*": self.multiplied,
-            "/": lambda x, y: self.multiplied(x, self.reciprocal(y)),
-            "abs": lambda x: self.extreme("max", x, call("neg", x)),
-            "min": partial(self.extreme, "min"),
-            "max": partial(self.extreme, "max"),
-            "tan": lambda x: call("/", call("sin", x), call("cos", x)),
-            "sigmoid": self.sigmoid,
-            "tanh": lambda x: call("-", call("*", two, call("sigmoid", call("*", two, x))), one),
-            "sinh": lambda x: call("/", call("-", call("exp", x), call("exp", call("neg", x))), two),
-            "cosh": lambda x: call("/", call("+", call("exp", x), call("exp", call("neg", x))), two),
-        }
-        for n, (op, args, entry, varies, operation) in enumerate(self.steps):
-            rule = partial(self.powers, target.nodes[n].value) if op == "power" else self.rules.get(op)
-            if operation is not None:
-                self.steps[n] = op, args, entry, varies, partial(self.node, op, operation, rule)
-
-    def inputs(self, box: Sequence[Interval]) -> list[Model]:
-        """Return the models of the entries of the input: x = (lo + hi) / 2 + u (hi - lo) / 2, both perhaps halves."""
-        models = [self.constant(side) for side in box]
-        for k, (first, _) in zip(self.free, self.table.squares, strict=True):
-            lo, hi = box[k]
-            coefs = models[k].coefs
-            coefs[0], coefs[first] = lo + hi >> 1, hi - lo >> 1
-            models[k] = Model(lo, hi, coefs, lo + hi & 1)
-        return models
-
-    def place(self, axis: int) -> int:
-        """Return the place of the monomial u_k of a free entry."""
-        return self.table.squares[self.free.index(axis)][0]
-
-    def constant(self, x: Interval) -> Model:
-        """Return the constant in the middle of an interval."""
-        middle = x[0] + x[1] >> 1
-        return Model(x[0], x[1], [middle] + [0] * (len(self.table.axes) - 1), x[1] - middle)
-
-    def bounded(self, coefs: list[int], rest: int) -> Model:
-        """Complete a model by its range: u^a lies in [-1, 1]."""
-        radius = sum(map(abs, coefs)) - abs(coefs[0]) + rest
-        require(abs(coefs[0]) + radius < self.large, "limit", "a Taylor model grows too large")
-        return Model(coefs[0] - radius, coefs[0] + radius, coefs, rest)
-
-    def call(self, op: str, *operands: Model) -> Model:
-        """Apply an operation of the target language."""
-        model: Model = self.node(op, self.operations[op], self.rules.get(op), *operands)
-        return model
-
-    def node(self, op: str, operation: Callable[..., Interval], rule: Any, *operands: Any) -> Any:
-        """Apply an operation to ranges, and a rule to models; the range remains where that says no more, or nothing."""
-        x = operation(*[operand[:2] for operand in operands])
-        if op in CONDITIONS:
-            return operation(self.call("-", *operands)[:2], (0, 0)) if op[0] == "<" and x == (0, 1) else x
-        if op == "where" and len(operands) == 2:
-            return operands[1]
-        if rule is None or not any(any(operand.coefs[1:]) for operand in operands):
-            return self.constant(x)
-        try:
-            low, high, coefs, rest = rule(*operands)
-        except Rejected:
-            return self.constant(x)
-        return Model(max(low, x[0]), min(high, x[1]), coefs, rest) if 2 * rest < x[1] - x[0] else self.constant(x)
-
-    def combined(self, operation: Callable[[int, int], int], x: Model, y: Model) -> Model:
-        """Return x + y or x - y."""
-        return self.bounded(list(map(operation, x.coefs, y.coefs)), x.rest + y.rest)
-
-    def multiplied(self, x: Model, y: Model) -> Model:
-        """Return x y: the product of the polynomials up to degree K, rounded down, and all else in the rest.
-
-        That is p R_y + R_x (q + R_y) for |x| <= p + R_x, |y| <= q + R_y, and the terms of the product beyond degree K.
-        """
-        P, coefs = self.P, [0] * len(x.coefs)
-        for a, places in zip(x.coefs, self.table.products, strict=True):
-            if a:
-                for place, b in zip(places, y.coefs):  # noqa: B905
-                    coefs[place] += a * b
-        p, q = [[sum(map(abs, coefs[degree])) for degree in self.table.degrees] for coefs in (x.coefs, y.coefs)]
-        rest = sum(p) * y.rest + x.rest * (sum(q) + y.rest)
-        rest += sum(p[k] * sum(q[self.K + 1 - k :]) for k in range(1, self.K + 1))
-        return self.bounded(*lowered(coefs, rest, P))
-
-    def composed(self, series: Callable[[int, int, int, int, int], Series], x: Model) -> Model:
-        """Return g(x) = sum of g_k (x - F)^k by its Taylor series at a point F of the range of x.
-
-        It is summed by Horner's rule in steps of 2^bits >= |x - F|, which keeps all numbers near their precision.
-        """
-        P, K, (low, high, coefs, rest) = self.P, self.K, x
-        F = min(max(coefs[0], low), high)
-        most = max(high - F, F - low)
-        bits = most.bit_length()
-        terms, c, m = series(F, low, high, P, K)
-        step = self.bounded(*lowered([coefs[0] - F, *coefs[1:]], rest, bits - P))
-        value = self.constant((0, 0))
-        for k in reversed(range(K + 1)):
-            number, top, bottom = terms[k]
-            term = self.constant(scaled(number, top << bits * k, bottom))
-            value = self.combined(add, self.multiplied(value, step), term)
-        return self.bounded(value.coefs, value.rest - (-c * most ** (K + 1) // m ** (K + 1)))
-
-    def reciprocal(self, x: Model) -> Model:
-        """Return 1 / x, where x does not meet 0."""
-        if not any(x.coefs[1:]):
-            return self.constant(divided((1 << self.P, 1 << self.P), x[:2], self.P))
-        if x.low > 0:
-            return self.composed(reciprocal_series, x)
-        return self.call("neg", self.reciprocal(self.call("neg", x)))
-
-    def powers(self, b: Fraction, x: Model) -> Model:
-        """Return x^b: an integer power by squarings, of 1 / x if it is negative, another by its series."""
-        if b.denominator != 1:
-            return self.composed(partial(power_series, b), x)
-        result, square, n = self.constant((1 << self.P, 1 << self.P)), x if b >= 0 else self.reciprocal(x), abs(int(b))
-        while n:
-            result = self.multiplied(result, square) if n % 2 else result
-            n //= 2
-            square = self.multiplied(square, square) if n else square
-        return result
-
-    def extreme(self, name: str, *operands: Model) -> Model:
-        """Return the least or the greatest operand, which the range of a difference must tell."""
-        if len(operands) > 2:
-            return reduce(partial(self.call, name), operands)
-        x, y = operands
-        low, high = self.call("-", x, y)[:2]
-        require(not low < 0 < high, "undefined", "a kink")
-        return x if (low >= 0) == (name == "max") else y
-
-    def sigmoid(self, x: Model) -> Model:
-        """Return 1 / (1 + e^-x), or 1 - 1 / (1 + e^x) where x is negative, so that no exponential is large."""
-        call, one = self.call, self.constant((1 << self.P, 1 << self.P))
-        positive = x.coefs[0] >= 0
-        value = call("/", one, call("+", one, call("exp", call("neg", x) if positive else x)))
-        return value if positive else call("-", one, value)
 
 
 def lowered(coefs: list[int], rest: int, bits: int) -> tuple[list[int], int]:
@@ -1031,7 +609,286 @@ def lowered(coefs: list[int], rest: int, bits: int) -> tuple[list[int], int]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The certificate: JSON and its types
+# Ranges and Taylor models. An operation on intervals returns its exact range over the operands, rounded outward to P
+# fractional bits; a condition is an interval of the integers 0 and 1: (1, 1) is true on the whole box, (0, 0) false,
+# (0, 1) undecided. A Taylor model is about a function on a box c + r u, u in [-1, 1]^m.
+
+
+class Model(NamedTuple):
+    """On the box f lies in [low, high], and |f - sum of coefs u^a| <= rest."""
+
+    low: int
+    high: int
+    coefs: list[int]
+    rest: int
+
+
+class Arithmetic:
+    """The operations of the target language: for K = 0 on intervals, else on Taylor models of degree K in m variables.
+
+    Models are made of the ranges, too: that of an operation without a rule for models is the constant that encloses the
+    range, and so is one with a rule that does not apply.
+    """
+
+    def __init__(self, P: int, limits: Limits, K: int = 0, m: int = 0) -> None:
+        """Name the operations as the parser does."""
+        self.P, self.limits, self.K, self.large = P, limits, K, 1 << P + limits.magnitude
+        require(comb(2 * m + K, K) <= limits.products, "limit", "a Taylor model of too many terms")
+        self.table, call, number = monomials(m, K), self.call, self.number
+        self.ranges: dict[str, Callable[..., Interval]] = {
+            **{name: partial(self.increasing, name) for name in [*POINT, "tan", "sigmoid", "tanh", "sinh"]},
+            "cosh": lambda x: self.increasing("cosh", absolute(x)),  # even, and increases with |x|
+            "sin": partial(self.wave, 0),
+            "cos": partial(self.wave, 1),
+            "+": plus,
+            "-": minus,
+            "neg": partial(minus, (0, 0)),
+            "*": lambda x, y: times(x, y, P),
+            "/": lambda x, y: divided(x, y, P),
+            "abs": absolute,
+            "sign": lambda x: (((x[0] > 0) - (x[0] < 0)) << P, ((x[1] > 0) - (x[1] < 0)) << P),
+            "floor": lambda x: (x[0] >> P << P, x[1] >> P << P),
+            "min": lambda *xs: (min(lo for lo, _ in xs), min(hi for _, hi in xs)),
+            "max": lambda *xs: (max(lo for lo, _ in xs), max(hi for _, hi in xs)),
+            "pi": lambda: constant("pi", P),
+            "e": lambda: exp_point(1 << P, P),
+            "<": lambda x, y: (int(x[1] < y[0]), int(x[0] < y[1])),
+            "<=": lambda x, y: (int(x[1] <= y[0]), int(x[0] <= y[1])),
+            "not": partial(minus, (1, 1)),
+            "and": lambda x, y: (x[0] & y[0], x[1] & y[1]),
+            "or": lambda x, y: (x[0] | y[0], x[1] | y[1]),
+            "where": lambda _, *taken: (min(lo for lo, _ in taken), max(hi for _, hi in taken)),
+        }
+        self.rules: dict[str, Callable[..., Any]] = {
+            **{name: partial(self.composed, name) for name in [*POINT, "sin", "cos"]},
+            "+": partial(self.combined, add),
+            "-": partial(self.combined, sub),
+            "neg": lambda x: self.combined(sub, self.constant((0, 0)), x),
+            "*": self.multiplied,
+            "/": lambda x, y: self.multiplied(x, self.reciprocal(y)),
+            "abs": lambda x: self.extreme("max", x, call("neg", x)),
+            "min": partial(self.extreme, "min"),
+            "max": partial(self.extreme, "max"),
+            "tan": lambda x: call("/", call("sin", x), call("cos", x)),
+            "sigmoid": self.sigmoid,
+            "tanh": lambda x: call("-", call("*", number(2), self.sigmoid(call("*", number(2), x))), number(1)),
+            "sinh": lambda x: call("/", call("-", call("exp", x), call("exp", call("neg", x))), number(2)),
+            "cosh": lambda x: call("/", call("+", call("exp", x), call("exp", call("neg", x))), number(2)),
+        }
+
+    def call(self, op: str, *operands: Any, value: Fraction = Fraction(0)) -> Any:
+        """Apply an operation to ranges, and a rule to models; the range remains where that says no more, or nothing."""
+        ranges = partial(self.power, value) if op == "power" else self.ranges[op]
+        if self.K == 0:
+            return ranges(*operands)
+        x = ranges(*[operand[:2] for operand in operands])
+        if op in CONDITIONS:
+            return ranges(self.call("-", *operands)[:2], (0, 0)) if op[0] == "<" and x == (0, 1) else x
+        if op == "where" and len(operands) == 2:
+            return operands[1]
+        rule = partial(self.powers, value) if op == "power" else self.rules.get(op)
+        if rule is None or not any(any(operand.coefs[1:]) for operand in operands):
+            return self.constant(x)
+        try:
+            low, high, coefs, rest = rule(*operands)
+        except Rejected:
+            return self.constant(x)
+        return Model(max(low, x[0]), min(high, x[1]), coefs, rest) if 2 * rest < x[1] - x[0] else self.constant(x)
+
+    def increasing(self, name: str, x: Interval) -> Interval:
+        """Enclose an increasing function by its values at the ends, where it is defined on all between."""
+        lo, hi = x
+        if name == "log":
+            require(lo > 0, "undefined", "the argument of log may be out of range")
+        elif name == "tan":  # increasing between its poles, which are the odd multiples of pi/2
+            multiples = range(quadrant(lo, self.P) + 1, quadrant(hi, self.P) + 1)
+            require(not any(n % 2 for n in multiples[:2]), "undefined", "the argument of tan may be a pole")
+        elif name in ("exp", "sinh", "cosh"):  # e^|x| < 2^(3/2 |x|)
+            size = max(hi, -lo if name == "sinh" else 0)
+            require(3 * size >> self.P + 1 < self.limits.magnitude, "limit", f"{name} grows too large")
+        return self.at(name, lo)[0], self.at(name, hi)[1]
+
+    def at(self, name: str, x: int) -> Interval:
+        """Enclose a function at a point: one without a series by its rule, with more bits until that is narrow."""
+        if name in POINT:
+            return point(name, x, self.P)
+        more = 16
+        while True:
+            finer = Arithmetic(self.P + more, self.limits)
+            lo, hi = outward(finer.rules[name]((x << more, x << more)), more)
+            if hi - lo <= 2:
+                return lo, hi
+            more = self.P + 2 * more
+
+    def wave(self, turn: int, x: Interval) -> Interval:
+        """Enclose sin(x + turn pi/2): by its ends, and by 1 or -1 where a crest or a trough n pi/2 lies in x."""
+        first, last = quadrant(x[0], self.P) + 1, quadrant(x[1], self.P)  # the n with lo < n pi/2 <= hi
+        inside = {(n + turn) % 4 for n in range(first, min(last, first + 3) + 1)}
+        (a, b), (c, d) = sine_point(x[0], self.P, turn), sine_point(x[1], self.P, turn)
+        return -1 << self.P if 3 in inside else min(a, c), 1 << self.P if 1 in inside else max(b, d)
+
+    def power(self, b: Fraction, x: Interval) -> Interval:
+        """Enclose x^b for a rational b: an even power is one of |x|; else it is monotone on each side of 0."""
+        n, P = b.numerator, self.P
+        bits = abs(b) * (P + max(end.bit_length() for end in x))
+        if b.denominator == 1:
+            require(n >= 0 or not x[0] <= 0 <= x[1], "undefined", "the base of a negative power may be 0")
+            require(bits <= self.limits.exact, "limit", "an integer power is too long")
+            x = absolute(x) if n % 2 == 0 else x  # and its integer ends have exact powers, which are rounded once
+            up = n > 0
+            ends = [outward((y**n, y**n), P * (n - 1)) if up else neighbours(1 << P * (1 - n), y**-n) for y in x]
+        else:
+            require(x[0] > 0 or (x[0] == 0 and n > 0), "undefined", "the base of a power may be out of range")
+            require(bits <= self.limits.magnitude, "limit", "a power is too long")
+            ends = [point(b, end, P) for end in x]
+        return min(lo for lo, _ in ends), max(hi for _, hi in ends)
+
+    def constant(self, x: Interval) -> Any:
+        """Return the constant in the middle of an interval."""
+        middle = x[0] + x[1] >> 1
+        return Model(*x, [middle] + [0] * (len(self.table.axes) - 1), x[1] - middle) if self.K else x
+
+    def number(self, n: int) -> Any:
+        """Return an integer."""
+        return self.constant((n << self.P, n << self.P))
+
+    def bounded(self, coefs: list[int], rest: int) -> Model:
+        """Complete a model by its range: u^a lies in [-1, 1]."""
+        radius = sum(map(abs, coefs)) - abs(coefs[0]) + rest
+        require(abs(coefs[0]) + radius < self.large, "limit", "a Taylor model grows too large")
+        return Model(coefs[0] - radius, coefs[0] + radius, coefs, rest)
+
+    def combined(self, operation: Callable[[int, int], int], x: Model, y: Model) -> Model:
+        """Return x + y or x - y."""
+        return self.bounded(list(map(operation, x.coefs, y.coefs)), x.rest + y.rest)
+
+    def multiplied(self, x: Model, y: Model) -> Model:
+        """Return x y: the product of the polynomials up to degree K, rounded down, and all else in the rest.
+
+        That is p R_y + R_x (q + R_y) for |x| <= p + R_x, |y| <= q + R_y, and the terms of the product beyond degree K.
+        """
+        coefs = [0] * len(x.coefs)
+        for a, places in zip(x.coefs, self.table.products, strict=True):
+            if a:
+                for place, b in zip(places, y.coefs):  # noqa: B905
+                    coefs[place] += a * b
+        p, q = [[sum(map(abs, coefs[degree])) for degree in self.table.degrees] for coefs in (x.coefs, y.coefs)]
+        rest = sum(p) * y.rest + x.rest * (sum(q) + y.rest)
+        rest += sum(p[k] * sum(q[self.K + 1 - k :]) for k in range(1, self.K + 1))
+        return self.bounded(*lowered(coefs, rest, self.P))
+
+    def composed(self, name: str | Fraction, x: Model) -> Model:
+        """Return g(x) = sum of g_k (x - F)^k by its Taylor series at a point F of the range of x.
+
+        It is summed by Horner's rule in steps of 2^bits >= |x - F|, which keeps all numbers near their precision.
+        """
+        P, K, (low, high, coefs, rest) = self.P, self.K, x
+        F = min(max(coefs[0], low), high)
+        most = max(high - F, F - low)
+        bits = most.bit_length() - P
+        more = max(0, bits) * (K + 1)
+        terms, last = series(name, F << more, low << more, high << more, P + more, K)
+        step, value = self.bounded(*lowered([coefs[0] - F, *coefs[1:]], rest, bits)), self.number(0)
+        for k in reversed(range(K + 1)):
+            term = self.constant(outward(terms[k], more - bits * k))
+            value = self.combined(add, self.multiplied(value, step), term)
+        return self.bounded(value.coefs, value.rest - (-last * most ** (K + 1) >> P * (K + 1) + more))
+
+    def reciprocal(self, x: Model) -> Model:
+        """Return 1 / x, where x does not meet 0."""
+        if x.high < 0:
+            return self.combined(sub, self.number(0), self.reciprocal(self.combined(sub, self.number(0), x)))
+        return self.composed(Fraction(-1), x)
+
+    def powers(self, b: Fraction, x: Model) -> Model:
+        """Return x^b: an integer power by squarings, of 1 / x if it is negative, another by its series."""
+        if b.denominator != 1:
+            return self.composed(b, x)
+        result, square, n = self.number(1), x if b >= 0 else self.reciprocal(x), abs(int(b))
+        while n:
+            result = self.multiplied(result, square) if n % 2 else result
+            n //= 2
+            square = self.multiplied(square, square) if n else square
+        return result
+
+    def extreme(self, name: str, x: Model, y: Model, *others: Model) -> Model:
+        """Return the least or the greatest operand, which the range of a difference must tell."""
+        low, high = self.call("-", x, y)[:2]
+        require(not low < 0 < high, "undefined", "a kink")
+        one = x if (low >= 0) == (name == "max") else y
+        return reduce(partial(self.call, name), others, one)
+
+    def sigmoid(self, x: Any) -> Any:
+        """Return 1 / (1 + e^-x), or 1 - 1 / (1 + e^x) where x is negative, so that no exponential is large."""
+        call, one, positive = self.call, self.number(1), x[0] + x[1] >= 0
+        value = call("/", one, call("+", one, call("exp", call("neg", x) if positive else x)))
+        return value if positive else call("-", one, value)
+
+
+class Evaluator(Arithmetic):
+    """Encloses the nodes of a target over boxes of the input, in order; those that do not vary only once."""
+
+    def __init__(self, target: Target, P: int, limits: Limits, K: int = 0, free: Sequence[int] = ()) -> None:
+        """Take the nodes; `free` are the entries that vary, of which the models of degree K > 0 are polynomials."""
+        super().__init__(P, limits, K, len(free))
+        self.target, self.free = target, list(free)
+        numbers = [self.constant(enclose(x.value, P)) if x.op == "number" else None for x in target.nodes]
+        self.values: list[Any] = numbers  # None: not proved to be defined on the box
+        self.failures: dict[int, Rejected] = {}  # why not
+
+    def enclosures(self, box: Sequence[Interval], outputs: Sequence[int]) -> list[Any]:
+        """Enclose some nodes over a box, or reject one that is not proved to be defined."""
+        self.run(box)
+        return [self.value(output) for output in outputs]
+
+    def value(self, index: int) -> Any:
+        """Return the enclosure of a node over the box of the last run, or reject it."""
+        if self.values[index] is None:
+            raise self.failures[index]
+        return self.values[index]
+
+    def place(self, axis: int) -> int:
+        """Return the place of the monomial u_k of a free entry."""
+        return self.table.squares[self.free.index(axis)][0]
+
+    def input(self, side: Interval, axis: int) -> Any:
+        """Return an entry of the input: as a model, x = (lo + hi) / 2 + u (hi - lo) / 2, both perhaps halves."""
+        model, (lo, hi) = self.constant(side), side
+        if self.K and axis in self.free:
+            model.coefs[0], model.coefs[self.place(axis)] = lo + hi >> 1, hi - lo >> 1
+            return model._replace(rest=lo + hi & 1)
+        return model
+
+    def run(self, box: Sequence[Interval]) -> None:
+        """Enclose all nodes over a box."""
+        values = self.values
+        for index, (op, args, value, varies) in enumerate(self.target.nodes):
+            if op == "input":
+                values[index] = self.input(box[int(value)], int(value))
+            elif varies or values[index] is None:
+                if op == "where" and values[args[0]] in ((0, 0), (1, 1)):  # only the branch taken needs to be defined
+                    args = (args[0], args[1] if values[args[0]] == (1, 1) else args[2])
+                operands = [values[arg] for arg in args]
+                try:
+                    if None in operands:
+                        raise self.failures[args[operands.index(None)]]
+                    values[index] = self.call(op, *operands, value=value)
+                    lo, hi = values[index][:2]
+                    require(-self.large < lo and hi < self.large, "limit", "a value of the target grows too large")
+                except Rejected as failure:
+                    values[index], self.failures[index] = None, failure
+
+
+def excludes(condition: Evaluator, box: Sequence[Interval], value: Interval = (0, 0)) -> bool:
+    """Tell whether a condition is proved to be false (or to have another value) on a whole box."""
+    try:
+        return condition.enclosures(box, condition.target.outputs[0]) == [value]
+    except Rejected:
+        return False
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The certificate: JSON, its types, exact numbers and matrices
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -1069,17 +926,12 @@ def read_document(data: bytes, limits: Limits) -> Any:
         raise Rejected("malformed", f"not a JSON document: {printable(str(error))}") from None
 
 
-def typed(value: Any, kind: type, where: str) -> Any:
-    """Return a value of a JSON type (true and false are no integers); `where` names its place in the document."""
+def typed(value: Any, kind: type, where: str, length: int | None = None) -> Any:
+    """Return a value of a JSON type (true and false are no integers), a list perhaps of a fixed length."""
     names = {dict: "an object", list: "a list", str: "a string", int: "an integer"}
     require(type(value) is kind, "malformed", f"{where}: not {names[kind]}")
+    require(length is None or len(value) == length, "malformed", f"{where}: not a list of {length}")
     return value
-
-
-def items_of(value: Any, length: int, where: str) -> list[Any]:
-    """Return the items of a list whose length the format fixes."""
-    require(len(typed(value, list, where)) == length, "malformed", f"{where}: not a list of {length}")
-    return list(value)
 
 
 def fields_of(value: Any, where: str, *names: str) -> list[Any]:
@@ -1090,11 +942,10 @@ def fields_of(value: Any, where: str, *names: str) -> list[Any]:
     return [value[name] for name in names]
 
 
-def kind_of(value: Any, where: str, key: str, *supported: str) -> str:
+def kind_of(value: Any, where: str, *supported: str) -> str:
     """Return the kind of an object, on which its other keys depend."""
-    require(key in typed(value, dict, where), "malformed", f"{where}: no key {key}")
-    name = str(typed(value[key], str, f"{where}.{key}"))
-    require(name in supported, "unsupported", f"{where}.{key}: {printable(name)}")
+    name = str(typed(typed(value, dict, where).get("kind"), str, f"{where}.kind"))
+    require(name in supported, "unsupported", f"{where}.kind: {printable(name)}")
     return name
 
 
@@ -1124,29 +975,31 @@ class Reader:
         self.spend(number.numerator.bit_length() + number.denominator.bit_length() + 64)
         return number
 
-    def row(self, value: Any, width: int, where: str) -> Row:
-        """Return a row of numbers, or the number that fills it."""
-        if not isinstance(value, list):
-            return self.number(value, where)
-        require(len(value) == width, "shape", f"{where}: {len(value)} numbers instead of {width}")
-        return [self.number(number, where) for number in value]
+    def numbers(self, value: Any, where: str, length: int | None = None) -> list[Fraction]:
+        """Return the rationals of a list."""
+        return [self.number(number, where) for number in typed(value, list, where, length)]
 
     def matrix(self, value: Any, where: str, height: int | None = None, width: int | None = None) -> list[Row]:
         """Return a matrix of a given height and width as rows; one without listed entries is the constant 0."""
         by_rows = "rows" in typed(value, dict, where)
         shape, content = fields_of(value, where, "shape", "rows" if by_rows else "entries")
-        r, c = [count_of(side, f"{where}.shape", 1, self.limits.side) for side in items_of(shape, 2, f"{where}.shape")]
+        r, c = [
+            count_of(side, f"{where}.shape", 1, self.limits.side) for side in typed(shape, list, f"{where}.shape", 2)
+        ]
         require(height in (None, r) and width in (None, c), "shape", f"{where}: {r} x {c}, not {height} x {width}")
-        typed(content, list, where)
-        if by_rows:
-            require(len(content) == r, "shape", f"{where}: {len(content)} rows instead of {r}")
-            return [self.row(row, c, f"{where}.rows[{i}]") for i, row in enumerate(content)]
-        self.spend(64 * r)
         rows: list[Row] = [Fraction(0)] * r
+        if by_rows:
+            require(len(typed(content, list, where)) == r, "shape", f"{where}: {len(content)} rows instead of {r}")
+            for i, row in enumerate(content):
+                full = isinstance(row, list)
+                require(not full or len(row) == c, "shape", f"{where}.rows[{i}]: not {c} numbers")
+                rows[i] = (self.numbers if full else self.number)(row, f"{where}.rows[{i}]")
+            return rows
+        self.spend(64 * r)
         given: set[tuple[int, int]] = set()
-        for n, item in enumerate(content):
+        for n, item in enumerate(typed(content, list, where)):
             place = f"{where}.entries[{n}]"
-            *indices, number = items_of(item, 3, place)
+            *indices, number = typed(item, list, place, 3)
             i, j = [count_of(index, place, 0, self.limits.side) for index in indices]
             require(i < r and j < c, "shape", f"{place}: outside the matrix")
             require((i, j) not in given, "malformed", f"{place}: a place is given twice")
@@ -1157,20 +1010,6 @@ class Reader:
                 row = rows[i] = [Fraction(0)] * c
             row[j] = self.number(number, place)
         return rows
-
-    def domain(self, value: Any, entries: int) -> list[Side]:
-        """Return the sides of the box."""
-        names = ("box", "where") if "where" in typed(value, dict, "statement.domain") else ("box",)
-        box, *_ = fields_of(value, "statement.domain", *names)
-        fits = len(typed(box, list, "statement.domain.box")) == entries
-        require(fits, "shape", f"statement.domain.box: {len(box)} sides for {entries} entries of the input")
-        sides = []
-        for k, side in enumerate(box):
-            where = f"statement.domain.box[{k}]"
-            lo, hi = [self.number(end, where) for end in items_of(side, 2, where)]
-            require(lo <= hi, "domain", f"{where}: lo > hi")
-            sides.append((lo, hi))
-        return sides
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1218,44 +1057,48 @@ class Head:
 
         In self-attention X gives keys, values and queries; in cross-attention K gives keys and values, Q queries.
         """
-        where = "statement.attention"
-        sides = {
-            "self": ["X input_shape linear R"],
-            "cross": ["K key_shape linear_K R_K", "Q query_shape linear_Q R_Q"],
-        }
-        parts = [side.split() for side in sides[kind_of(value, where, "kind", *sides)]]
-        names = ("kind", "W_K", "W_Q", "W_V", "W_O", *(name for part in parts for name in part[1:]))
+        where, self.limits, matrix = "statement.attention", reader.limits, reader.matrix
+        cross = kind_of(value, where, "self", "cross") == "cross"
+        parts = [("K", "key_shape", "_K"), ("Q", "query_shape", "_Q")] if cross else [("X", "input_shape", "")]
+        names = ["kind", "W_K", "W_Q", "W_V", "W_O"]
+        names += [name for _, shape, of in parts for name in (shape, f"linear{of}", f"R{of}")]
         fields = dict(zip(names, fields_of(value, where, *names), strict=True))
-        self.limits = limits = reader.limits
-        self.conditions: list[Target] = []  # which cut the domain out of the box
         self.inputs: dict[str, tuple[int, int]] = {}
-        for letter, name, _, _ in parts:
-            place = f"{where}.{name}"
-            d, n = [count_of(side, place, 1, limits.inputs) for side in items_of(fields[name], 2, place)]
-            require(d * n <= limits.inputs, "limit", f"{place}: more than {limits.inputs} entries")
+        for letter, shape, _ in parts:
+            d, n = [count_of(side, where, 1, self.limits.side) for side in typed(fields[shape], list, where, 2)]
             self.inputs[letter] = d, n
-        self.box = reader.domain(domain, sum(d * n for d, n in self.inputs.values()))
-        embedded = []
-        for letter, _, linear, R in parts:
-            d, n = self.inputs[letter]
-            before = 0 if letter != "Q" else len(self.box) - d * n
-            embedded.append(self.embedded(reader, fields, linear, R, (d, n), before))
+        box = fields_of(domain, "statement.domain", "box", *["where"] * ("where" in typed(domain, dict, "domain")))[0]
+        entries = sum(d * n for d, n in self.inputs.values())
+        require(len(typed(box, list, "statement.domain.box")) == entries, "shape", f"domain.box: not {entries} sides")
+        self.box: list[Side] = []
+        for k, side in enumerate(box):
+            lo, hi = reader.numbers(side, f"statement.domain.box[{k}]", 2)
+            require(lo <= hi, "domain", f"statement.domain.box[{k}]: lo > hi")
+            self.box.append((lo, hi))
+        embedded = [self.embedded(reader, fields, letter, of) for letter, _, of in parts]
         Z, Y = embedded[0], embedded[-1]
-        self.tokens, width = fields[parts[0][3]]["shape"][1], fields[parts[-1][3]]["shape"][1]
-        keys = reader.matrix(fields["W_K"], f"{where}.W_K", None, len(Z[()]))
-        queries = reader.matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[()]))
-        values = reader.matrix(fields["W_V"], f"{where}.W_V", None, len(Z[()]))
-        self.selected = self.columns(reader.matrix(fields["W_O"], f"{where}.W_O", width), fields["W_O"]["shape"][1])
+        self.tokens, width = [fields[f"R{parts[n][2]}"]["shape"][1] for n in (0, -1)]
+        keys = matrix(fields["W_K"], f"{where}.W_K", None, len(Z[()]))
+        queries = matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[()]))
+        values = matrix(fields["W_V"], f"{where}.W_V", None, len(Z[()]))
+        output = matrix(fields["W_O"], f"{where}.W_O", width)
+        self.selected = []  # the column of Z that each column of W_O selects
+        for j in range(fields["W_O"]["shape"][1]):
+            column = [(i, entry(row, j)) for i, row in enumerate(output) if row != 0 and entry(row, j) != 0]
+            require([x for _, x in column] == [1], "shape", f"{where}.W_O: column {j} is no standard basis vector")
+            self.selected.append(column[0][0])
         self.keys, self.queries, forms = self.applied(keys, Z), self.applied(queries, Y), self.applied(values, Z)
-        kept = [[k for k, form in forms.items() if not k or not vanishes(form[r])] for r in range(len(values))]
-        self.values: list[dict[Monomial, Row]] = [{k: forms[k][r] for k in names} for r, names in enumerate(kept)]
+        self.values: list[dict[Monomial, Row]] = [
+            {k: form[r] for k, form in forms.items() if not k or not vanishes(form[r])} for r in range(len(values))
+        ]
 
-    def embedded(self, reader: Reader, fields: Any, name: str, R: str, shape: tuple[int, int], before: int) -> Forms:
-        """Read Z = sum of P X Q + R for the input X whose entries follow `before` others; fixed entries join R."""
-        (d, n), where, linear = shape, f"statement.attention.{name}", []
-        Z: Forms = {(): reader.matrix(fields[R], f"statement.attention.{R}")}
-        height, width = fields[R]["shape"]
-        for h, term in enumerate(typed(fields[name], list, where)):
+    def embedded(self, reader: Reader, fields: Any, letter: str, of: str) -> Forms:
+        """Read Z = sum of P X Q + R for an input X; fixed entries join R."""
+        (d, n), where, linear = self.inputs[letter], f"statement.attention.linear{of}", []
+        before = len(self.box) - d * n if letter == "Q" else 0  # entries of the other input
+        Z: Forms = {(): reader.matrix(fields[f"R{of}"], f"statement.attention.R{of}")}
+        height, width = fields[f"R{of}"]["shape"]
+        for h, term in enumerate(typed(fields[f"linear{of}"], list, where)):
             P, Q = fields_of(term, f"{where}[{h}]", "P", "Q")
             P = reader.matrix(P, f"{where}[{h}].P", height, d)
             linear.append((P, reader.matrix(Q, f"{where}[{h}].Q", n, width)))
@@ -1269,18 +1112,6 @@ class Head:
             else:
                 Z[()] = [combined([Fraction(1), lo], pair, self.limits) for pair in zip(Z[()], part, strict=True)]
         return Z
-
-    def columns(self, W_O: list[Row], width: int) -> list[int]:
-        """Return the column of Z that each column of W_O selects."""
-        selected = [-1] * width
-        for i, row in enumerate(W_O):
-            for j in range(width) if row else ():
-                number = entry(row, j)
-                fits = number == 0 or (number == 1 and selected[j] < 0)
-                require(fits, "shape", f"statement.attention.W_O: column {j} is no standard basis vector")
-                selected[j] = i if number else selected[j]
-        require(min(selected) >= 0, "shape", "statement.attention.W_O: a column is 0")
-        return selected
 
     def applied(self, W: list[Row], forms: Forms) -> Forms:
         """Return W times a matrix."""
@@ -1310,28 +1141,45 @@ class Head:
         return [entry(row, i) for i in range(self.tokens)]
 
 
-class Sum:
-    """T = sum of the T_h of several heads on the same inputs."""
+class Statement:
+    """What is claimed of which heads, whose sum is T (one, if it is no sum), and of which target where."""
 
-    def __init__(self, value: Any, domain: Any, reader: Reader) -> None:
-        """Read the heads, all of one kind and alike in their shapes."""
-        where = "statement.attention"
-        parts = typed(fields_of(value, where, "kind", "heads")[1], list, f"{where}.heads")
-        require(len(parts) > 0, "malformed", f"{where}.heads: empty")
-        self.heads = [Head(part, domain, reader) for part in parts]
+    def __init__(self, value: Any, reader: Reader) -> None:
+        """Read it but for the claim; a target is null where the claim is about the softmax."""
+        text, domain, attention, self.claim = fields_of(value, "statement", "target", "domain", "attention", "claim")
+        where, parts = "statement.attention", [attention]
+        if typed(attention, dict, where).get("kind") == "sum":
+            parts = typed(fields_of(attention, where, "kind", "heads")[1], list, f"{where}.heads")
+            require(len(parts) > 0, "malformed", f"{where}.heads: empty")
+        self.heads, self.limits = [Head(part, domain, reader) for part in parts], reader.limits
         shapes = [(head.inputs, len(head.values), len(head.selected)) for head in self.heads]
         require(all(shape == shapes[0] for shape in shapes), "shape", f"{where}.heads: inputs or outputs differ")
-        self.inputs, self.box, self.limits = self.heads[0].inputs, self.heads[0].box, reader.limits
-        self.values, self.selected = self.heads[0].values, self.heads[0].selected  # as many as those of any
-        self.tokens, self.conditions = sum(head.tokens for head in self.heads), list[Target]()
+        (self.inputs, self.rows, self.columns), self.box = shapes[0], self.heads[0].box
+        self.tokens = sum(head.tokens for head in self.heads)
+        lines = [typed(line, str, "domain.where") for line in typed(domain.get("where", []), list, "domain.where")]
+        self.conditions = [Target(line, self.inputs, self.limits, condition=True) for line in lines]
+        sides = " x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"])
+        self.place = printable(" where ".join([sides, *lines]), 400)
+        claims_of_softmax = type(self.claim) is dict and self.claim.get("kind") in ("indicator", "partition")
+        require((text is None) == claims_of_softmax, "malformed", "statement.target: null, or not null")
+        self.text, self.target = text, Target("0", self.inputs, self.limits)
+        if text is not None:
+            self.target = Target(typed(text, str, "statement.target"), self.inputs, self.limits)
+            shape, wanted = (len(self.target.outputs), len(self.target.outputs[0])), (self.rows, self.columns)
+            require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
+
+    def extended(self) -> None:
+        """Reject a box of volume 0, and sums of heads, where a claim is about volumes or one softmax."""
+        require(all(lo < hi for lo, hi in self.box), "domain", "statement.domain.box: a side with lo = hi")
+        require(len(self.heads) == 1, "unsupported", "statement.attention: a sum of heads")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The walk down a split tree, and the silent tokens
+# The scores and values of a head on a box. Scores are integers with 2P + 1 fractional bits.
 
 Box = list[tuple[int, int, int, int]]  # for each side its outward ends lo, hi, and its place: part `index` of 2^`level`
-SHARED = 8  # splits above the subtrees that shares of the work consist of
 Tokens = list[list[int]]  # parallel lists about the active tokens: numbers, biases, and coefficients of monomials
+Jets = tuple[list[list[int]], list[int]]  # for each monomial a the p tau^a of the tokens; bounds on what is missing
 
 
 class Values(NamedTuple):
@@ -1341,13 +1189,17 @@ class Values(NamedTuple):
     parts: dict[int, list[int]]
     moved: int
 
-    def ranges(self) -> tuple[list[int], list[int]]:
-        """Return the lower and the upper ends of the values over the box."""
-        lows = highs = self.values
-        for part in self.parts.values():
-            lows = [v - abs(a) for v, a in zip(lows, part, strict=True)]
-            highs = [v + abs(a) for v, a in zip(highs, part, strict=True)]
-        return lows, [v + self.moved for v in highs] if self.moved else highs
+
+class Active(NamedTuple):
+    """The active tokens on a box, their scores at its centre, and how far those less the best one may vary from there.
+
+    Over the box s_i - s_r lies within centre_i - centre_r +- (radius_i + slack), r the best token at the centre.
+    """
+
+    box: Box
+    tokens: Tokens
+    centres: list[int]
+    radii: list[int]
 
 
 def rounded(row: Row, tokens: int, P: int) -> tuple[list[int], int]:
@@ -1357,32 +1209,25 @@ def rounded(row: Row, tokens: int, P: int) -> tuple[list[int], int]:
     return floors if isinstance(row, list) else floors * tokens, int(any(rest for _, rest in pairs))
 
 
-def excludes(condition: Evaluator, box: Sequence[Interval], value: Interval = (0, 0)) -> bool:
-    """Tell whether a condition is proved to be false (or to have another value) on a whole box."""
-    try:
-        return condition.enclosures(box, condition.target.outputs[0]) == [value]
-    except Rejected:
-        return False
+class Column:
+    """The scores and values of the tokens of a head for one output column.
 
-
-class Walk:
-    """Walks down the split tree of one output column; its subclasses prove the leaves.
-
-    Scores are integers with 2P + 1 fractional bits. `centres` holds bias + sum of slope (lo + hi): with slopes of P
-    bits, that is a score at the centre of the box. `radii` holds the sum of |slope - slope of r| (hi - lo), of slopes
-    at the centre where scores have products, which are bounded in the same way. Over the box s_i - s_r lies within
-    centre_i - centre_r +- (radius_i + slack). The slack pays for the rounding of the weights: each is rounded down by
-    less than a unit, so the difference of two is off by less than a unit. So is what a product adds to a score at the
-    centre and, twice, to a slope there.
+    `centres` holds bias + sum of slope (lo + hi): with slopes of P bits, that is a score at the centre of the box.
+    `radii` holds the sum of |slope - slope of r| (hi - lo), of slopes at the centre where scores have products, which
+    are bounded in the same way. The slack pays for the rounding of the weights: each is rounded down by less than a
+    unit, so the difference of two is off by less than a unit. So is what a product adds to a score at the centre and,
+    twice, to a slope there.
     """
 
-    marks = "."  # of the leaves, beside those outside the domain
-    rule: Callable[[str, Box, Tokens, list[int], list[int]], None]  # proves or counts a leaf
-
     def __init__(self, head: Head, j: int, P: int, silence: int) -> None:
-        """Round scores and values to P fractional bits, each to the safe side."""
-        self.head, self.j, self.P, self.silence = head, j, P, silence
-        self.enter(head.box)
+        """Round scores and values to P fractional bits, each to the safe side.
+
+        A slope of values is rounded down by less than a unit, which moves v_i by at most |x|; its product with the
+        centre, and that with the radius, by another unit each. What may be to both sides is taken off the constants.
+        """
+        self.head, self.P, self.silence = head, P, silence
+        root = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in head.box]
+        reaches = [max(-lo, hi) for lo, hi, _, _ in root]
         scores = head.scores(j)
         biases, moved = rounded(scores.pop(()), head.tokens, P)
         self.slack = moved << P + 1
@@ -1391,112 +1236,35 @@ class Walk:
         for axes, row in scores.items():
             if isinstance(row, list):  # else it is the same for all tokens and cancels
                 slopes, moved = rounded(row, head.tokens, P)
-                reach = prod(max(-self.root[axis][0], self.root[axis][1]) for axis in axes)
-                self.slack -= -2 * moved * reach >> P * (len(axes) - 1)
+                self.slack -= -2 * moved * prod(reaches[axis] for axis in axes) >> P * (len(axes) - 1)
                 if len(axes) == 2:
-                    self.slack += 1 + sum(self.root[axis][1] - self.root[axis][0] for axis in axes)
+                    self.slack += 1 + sum(root[axis][1] - root[axis][0] for axis in axes)
                 self.all.append(slopes)
                 self.axes.append(axes)
         self.silent = silence * constant("ln2", 2 * P + 1)[1] + self.slack
-        self.values = [self.rounded_values(rows) for rows in head.values]
-        self.spans = [(min(lows), max(highs)) for lows, highs in map(Values.ranges, self.at_box(self.root, self.all))]
-        self.conditions = [Evaluator(condition, P, head.limits) for condition in head.conditions]
-        self.sums: list[int | Fraction] = []  # what the leaves add up to, for a box of volume 1
+        self.values: list[tuple[list[int], dict[int, list[int]], int]] = []
+        for rows in head.values:
+            parts, both = {}, 0
+            constants, moved = rounded(rows[()], head.tokens, P)
+            for (axis,) in rows.keys() - {()}:
+                parts[axis], off = rounded(rows[axis,], head.tokens, P)
+                both += 1 - (-off * reaches[axis] >> P)
+            self.values.append(([value - both for value in constants], parts, moved + 2 * both + len(parts)))
+        whole = [gaps((0, 0), v) for v in self.at(root, self.all)]
+        self.spreads = [max(hi for _, hi in gap) - min(lo for lo, _ in gap) for gap in whole]  # of all values
 
-    def enter(self, sides: list[Side]) -> None:
-        """Take a box for the root."""
-        self.sides, P = sides, self.P
-        self.root: Box = [(enclose(lo, P)[0], enclose(hi, P)[1], 0, 0) for lo, hi in sides]
-
-    def rounded_values(self, rows: dict[Monomial, Row]) -> tuple[list[int], dict[int, list[int]], int]:
-        """Round values v_i(x) to constants and slopes of P bits; over a box `at_box` then errs by 0 to `moved` units.
-
-        A slope is rounded down by less than a unit, which moves v_i by at most |x|; its product with the centre, and
-        that with the radius, by another unit each. What may be to both sides is taken off the constants.
-        """
-        slopes, tokens, both = {}, self.head.tokens, 0
-        constants, moved = rounded(rows[()], tokens, self.P)
-        for (axis,) in rows.keys() - {()}:
-            slopes[axis], off = rounded(rows[axis,], tokens, self.P)
-            both += 1 - (-off * max(-self.root[axis][0], self.root[axis][1]) >> self.P)
-        return [value - both for value in constants] if both else constants, slopes, moved + 2 * both + len(slopes)
-
-    def at_box(self, box: Box, tokens: Tokens) -> list[Values]:
+    def at(self, box: Box, tokens: Tokens) -> list[Values]:
         """Return for each row the values as affine functions of u, on the box c + r u with u in [-1, 1]^m."""
-        result, picked = [], tokens[0]
+        result = []
         for constants, slopes, moved in self.values:
-            values, parts = [constants[i] for i in picked], {}
+            values, parts = [constants[i] for i in tokens[0]], {}
             for axis, numbers in slopes.items():
                 lo, hi, _, _ = box[axis]
-                active = [numbers[i] for i in picked]
+                active = [numbers[i] for i in tokens[0]]
                 values = [v + (a * (lo + hi) >> self.P + 1) for v, a in zip(values, active, strict=True)]
                 parts[axis] = [a * (hi - lo) >> self.P + 1 for a in active]
             result.append(Values(values, parts, moved))
         return result
-
-    def check(self, tree: str, share: Share = (0, 1)) -> int:
-        """Walk the tree in preorder, prove every leaf, and return their number.
-
-        Of the subtrees below `SHARED` splits, and of the leaves above, a share (k, n) takes those numbered k modulo n.
-        """
-        stack = [(self.root, self.all)]
-        at = leaves = subtrees = 0
-        while at < len(tree):
-            mark = tree[at]
-            require(len(stack) > 0, "tree", f"column {self.j}: the tree ends before character {at}")
-            box, tokens = stack.pop()
-            if share[1] > 1:
-                splits = sum(level for _, _, _, level in box)
-                if splits == SHARED or (splits < SHARED and mark in "-" + self.marks):
-                    subtrees += 1
-                    if subtrees % share[1] != share[0]:
-                        at = self.end(tree, at)
-                        continue
-            tokens, centres, radii = self.without_silent(box, tokens)
-            if mark in self.marks:
-                self.prove_leaf(leaves, box, tokens, centres, radii, mark)
-                leaves += 1
-            elif mark == "-":
-                outside = any(excludes(condition, [(lo, hi) for lo, hi, _, _ in box]) for condition in self.conditions)
-                require(outside, "leaf", f"column {self.j}: character {at}: the box is not proved to be outside")
-            else:
-                lower, upper = self.halves(box, mark, at)
-                stack += [(upper, tokens), (lower, tokens)]
-            at += 1
-        require(not stack, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
-        return leaves
-
-    def end(self, tree: str, at: int) -> int:
-        """Return where the subtree that starts at a character ends."""
-        missing, ends = 1, "-" + self.marks
-        while missing and at < len(tree):
-            missing += -1 if tree[at] in ends else 1
-            at += 1
-        require(not missing, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
-        return at
-
-    def prove_leaf(
-        self, leaf: int, box: Box, tokens: Tokens, centres: list[int], radii: list[int], mark: str = "."
-    ) -> None:
-        """Apply the rule of a mark to a box, and say where it fails."""
-        try:
-            self.rule(mark, box, tokens, centres, radii)
-        except Rejected as failure:
-            sides = " x ".join(f"[{about(lo, self.P)}, {about(hi, self.P)}]" for lo, hi, _, _ in box)
-            place = f"column {self.j}, leaf {leaf} on {printable(sides, 400)}"
-            raise Rejected(failure.reason, f"{place}: {failure.detail}") from None
-
-    def halves(self, box: Box, mark: str, at: int) -> tuple[Box, Box]:
-        """Halve a box at the exact midpoint, which each half gets rounded outward."""
-        axis = "0123456789abcdefghijklmnopqrstuvwxyz".find(mark)
-        require(0 <= axis < len(box), "tree", f"column {self.j}: character {at}, {printable(mark)}, is no axis")
-        lo, hi, index, level = box[axis]
-        require(level < self.head.limits.depth, "limit", f"column {self.j}: character {at}: an axis is split too often")
-        start, stop = self.sides[axis]
-        low, high = enclose(start + (stop - start) * Fraction(2 * index + 1, 2 << level), self.P)
-        lower, upper = box.copy(), box.copy()
-        lower[axis], upper[axis] = (lo, high, 2 * index, level + 1), (low, hi, 2 * index + 1, level + 1)
-        return lower, upper
 
     def around(self, box: Box, tokens: Tokens) -> dict[Monomial, list[int]]:
         """Return the coefficients of the scores in powers of x - c, where c is the centre of the box."""
@@ -1511,15 +1279,15 @@ class Walk:
         """Return how far the difference of each score to that of token r (its place in the lists) varies."""
         total = [0] * len(tokens[0])
         for axes, slopes in self.around(box, tokens).items():
-            width, slope = prod(box[axis][1] - box[axis][0] for axis in axes), slopes[r]
+            width, slope, bits = prod(box[axis][1] - box[axis][0] for axis in axes), slopes[r], self.P + 1
             if len(axes) == 1:
                 total = [t + abs(a - slope) * width for t, a in zip(total, slopes, strict=True)]
             else:
-                total = [t - (-abs(a - slope) * width >> self.P + 1) for t, a in zip(total, slopes, strict=True)]
+                total = [t - (-abs(a - slope) * width >> bits) for t, a in zip(total, slopes, strict=True)]
         return total
 
-    def without_silent(self, box: Box, tokens: Tokens) -> tuple[Tokens, list[int], list[int]]:
-        """Drop the tokens that are silent beside the best one at the centre; return the others, centres and radii."""
+    def active(self, box: Box, tokens: Tokens) -> Active:
+        """Drop the tokens that are silent beside the best one at the centre."""
         centres = tokens[1]
         for axes, slopes in zip(self.axes, tokens[2:], strict=True):
             twice, bits = prod(box[axis][0] + box[axis][1] for axis in axes), (self.P + 1) * (len(axes) - 1)
@@ -1528,55 +1296,28 @@ class Walk:
         radii = self.radii(box, tokens, centres.index(best))
         kept = [t + radius > best - self.silent for t, radius in zip(centres, radii, strict=True)]
         if all(kept):
-            return tokens, centres, radii
+            return Active(box, tokens, centres, radii)
         tokens = [list(compress(numbers, kept)) for numbers in tokens]
-        return tokens, list(compress(centres, kept)), list(compress(radii, kept))
+        return Active(box, tokens, list(compress(centres, kept)), list(compress(radii, kept)))
 
-    def weights(self, centres: list[int], radii: list[int]) -> list[Interval]:
-        """Enclose e^(s_i - s_r) over the box, r the best token at the centre; upper ends beyond e^(P+64) become 0."""
-        P, large, best = self.P, self.P + 64 << self.P, max(centres)
-        r, result = centres.index(best), []
-        for i, (centre, radius) in enumerate(zip(centres, radii, strict=True)):
-            lo, hi = centre - best - radius - self.slack >> P + 1, -(best - centre - radius - self.slack >> P + 1)
-            low, high = point("exp", min(lo, large), P)[0], point("exp", hi, P)[1] if hi <= large else 0
-            result.append((low, high) if i != r else (1 << P, 1 << P))
-        return result
+    def slip(self, active: Active, row: int) -> int:
+        """Bound how far the dropped tokens, each of at most 2^-silence of the best one's weight, move T."""
+        return -((len(active.centres) - self.head.tokens) * self.spreads[row] >> self.silence)
 
+    def weights(self, active: Active, n: int = 0) -> tuple[list[int], list[int]]:
+        """Bound e^(s_i - s_r) over the box, r the n-th best token at the centre; high ends beyond e^(P+64) become 0."""
+        P, large, slack, (box, tokens, centres, radii) = self.P, self.P + 64 << self.P, self.slack, active
+        r = sorted(range(len(centres)), key=lambda i: -centres[i])[n] if n else centres.index(max(centres))
+        radii = self.radii(box, tokens, r) if n else radii
+        differences = [centre - centres[r] for centre in centres]
+        lows = [d - radius - slack >> P + 1 for d, radius in zip(differences, radii, strict=True)]
+        highs = [-(-d - radius - slack >> P + 1) for d, radius in zip(differences, radii, strict=True)]
+        lows = [point("exp", min(low, large), P)[0] for low in lows]
+        highs = [point("exp", high, P)[1] if high <= large else 0 for high in highs]
+        lows[r] = highs[r] = 1 << P
+        return lows, highs
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Taylor models of the head
-
-Jets = tuple[list[list[int]], list[int]]  # for each monomial a the p tau^a of the tokens; bounds on what is missing
-ORDERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SCORES = ":;<=>?@"
-
-
-class Expansion(Walk):
-    """A walk about a target, whose leaves may have Taylor models: marked A or : for order 1, B or ; for 2, ..."""
-
-    def __init__(self, head: Head, target: Target, j: int, P: int, silence: int) -> None:
-        """Prepare the target, on intervals too."""
-        super().__init__(head, j, P, silence)
-        self.target, self.evaluator = target, Evaluator(target, P, head.limits)
-        self.modellers: dict[int, Modeller] = {}  # by order
-        self.outputs = [row[j] for row in target.outputs]
-
-    def models(self, mark: str, box: Box, tokens: Tokens, centres: list[int]) -> tuple[Modeller, list[Model], Jets]:
-        """Return the models of the entries of the column, and for a Taylor-Jensen leaf the expansion of the weights."""
-        models, enclosures = self.modelled(mark, box)
-        return models, enclosures, self.jets(models, box, tokens, centres) if mark in ORDERS else ([], [])
-
-    def modelled(self, mark: str, box: Box) -> tuple[Modeller, list[Model]]:
-        """Return the models of the entries of the column."""
-        order = 1 + (ORDERS if mark in ORDERS else SCORES).index(mark)
-        if order not in self.modellers:
-            free = [k for k, (lo, hi) in enumerate(self.head.box) if lo < hi]
-            self.modellers[order] = Modeller(self.target, free, order, self.P, self.head.limits)
-        models = self.modellers[order]
-        inputs = models.inputs([(lo, hi) for lo, hi, _, _ in box])
-        return models, models.enclosures(inputs, self.outputs)
-
-    def jets(self, models: Modeller, box: Box, tokens: Tokens, centres: list[int]) -> Jets:
+    def jets(self, models: Evaluator, active: Active) -> Jets:
         """Expand weights w_i = q e^t, the e^(s_i) times a common factor, t = sum of tau_k u_k + sum of tau_kl u_k u_l.
 
         The factor takes the best score at the centre off all scores, and means off all coefficients. The slack, and
@@ -1587,8 +1328,8 @@ class Expansion(Walk):
         = 1, hence e^(rho + bend); added up over n >= K + 2 this says that it is at most, if slope = rho + 2 bend < K +
         2, G_(K+1) + (slope G_(K+1) + 2 bend G_K) / (K + 2 - slope).
         """
-        P, K, best = self.P, models.K, max(centres)
-        forms = self.around(box, tokens)
+        P, K, (box, tokens, centres, _) = self.P, models.K, active
+        best, forms = max(centres), self.around(box, tokens)
         margin = self.slack + (len(forms) << P + 1)
         width = (2 * margin >> P + 1) + 2
         require(width <= 1 << P, "leaf", "the weights are too uncertain")
@@ -1596,15 +1337,12 @@ class Expansion(Walk):
         weights = [lo for lo, _ in ends]
         errors = [hi - lo - (-2 * width * hi >> P) for lo, hi in ends]  # e^width <= 1 + 2 width
         total, none = sum(weights), [0] * len(weights)
-        tau, sizes, bends = dict[Monomial, list[int]](), none, none
+        tau, sizes = dict[Monomial, list[int]](), {1: none, 2: none}  # by degree: rho and bend
         for axes, slopes in forms.items():
             mean, sides = sum(map(mul, weights, slopes)) // total, prod(box[axis][1] - box[axis][0] for axis in axes)
             parts = [(a - mean) * sides >> (P + 1) * len(axes) for a in slopes]
             tau[tuple(models.free.index(axis) for axis in axes)] = parts
-            if len(axes) == 1:
-                sizes = [rho + abs(part) for rho, part in zip(sizes, parts, strict=True)]
-            else:
-                bends = [bend + abs(part) for bend, part in zip(bends, parts, strict=True)]
+            sizes[len(axes)] = list(map(add, sizes[len(axes)], map(abs, parts)))
         lists: dict[Monomial, list[int]] = {(): weights}
         for axes in models.table.axes[1:]:
             *rest, k = axes
@@ -1617,7 +1355,7 @@ class Expansion(Walk):
                     numbers = [a + factor * term for a, term in zip(numbers or none, terms, strict=True)]
             lists[axes] = numbers
         rests = []
-        for p, error, rho, bend in zip(weights, errors, sizes, bends, strict=True):
+        for p, error, rho, bend in zip(weights, errors, sizes[1], sizes[2], strict=True):
             before, last, slope = 1 << P, rho, rho + 2 * bend
             for n in range(2, K + 2):
                 before, last = last, -(-(rho * last + 2 * bend * before) // (n << P))
@@ -1629,145 +1367,249 @@ class Expansion(Walk):
                 rests.append(-(-(p + error) * point("exp", rho + bend, P)[1] >> P))
         return list(lists.values()), rests
 
-    def moment(self, models: Modeller, jets: Jets, factors: list[int]) -> Model:
+    def moment(self, models: Evaluator, jets: Jets, factors: list[int]) -> Model:
         """Return the model of the sum of w_i times a factor; each coefficient is rounded down."""
-        lists, rests = jets
         coefs = []
-        for axes, factorials, numbers in zip(models.table.axes, models.table.factorials, lists, strict=True):
+        for axes, factorials, numbers in zip(models.table.axes, models.table.factorials, jets[0], strict=True):
             coefs.append(sum(map(mul, numbers, factors)) // (factorials << self.P * (len(axes) + 1)))
-        return models.bounded(coefs, len(coefs) - (-sum(map(mul, rests, map(abs, factors))) >> self.P))
+        return models.bounded(coefs, len(coefs) - (-sum(map(mul, jets[1], map(abs, factors))) >> self.P))
 
-    def moments(self, models: Modeller, v: Values, jets: Jets) -> tuple[Model, Model, Model]:
+    def moments(self, models: Evaluator, v: Values, jets: Jets) -> tuple[Model, Model, Model]:
         """Return models of M0 = sum of w_i, M1 = sum of w_i (v_i - near), and of near, so that T' = near + M1 / M0.
 
         near, an affine function, is the mean of the v_i with the weights at the centre.
         """
         weights = jets[0][0]
-        mean, near = sum(map(mul, weights, v.values)) // sum(weights), models.constant((0, 0))
+        mean, near = sum(map(mul, weights, v.values)) // sum(weights), models.number(0)
         near.coefs[0] = mean
         M0 = self.moment(models, jets, [1 << self.P] * len(weights))
         M1 = self.moment(models, jets, [value - mean for value in v.values])
         for axis, part in v.parts.items():
-            u, place = models.constant((0, 0)), models.place(axis)
+            u, place = models.number(0), models.place(axis)
             near.coefs[place] = mean = sum(map(mul, weights, part)) // sum(weights)
             u.coefs[place] = 1 << self.P
             M1 = models.combined(add, M1, models.multiplied(u, self.moment(models, jets, [a - mean for a in part])))
         return M0, M1, near
 
-    def fraction(self, models: Modeller, f: Model, v: Values, jets: Jets) -> tuple[Model, Model]:
-        """Return models of M0 = sum of w_i and N = f M0 - sum of w_i v_i, so that f - T' = N / M0."""
-        M0, M1, near = self.moments(models, v, jets)
-        return M0, models.combined(sub, models.multiplied(models.combined(sub, f, near), M0), M1)
+
+def gaps(f: Any, v: Values, models: Evaluator | None = None) -> list[Interval]:
+    """Enclose f - v_i over the box for all tokens, by the range of f and, if it is a model, by its polynomial."""
+    known: dict[tuple[int, ...], Interval] = {}  # of f - sum of parts_k u_k
+    result = []
+    for value, parts in zip(
+        v.values, zip(*v.parts.values(), strict=True) if v.parts else [()] * len(v.values), strict=True
+    ):
+        if parts not in known:
+            reach = sum(map(abs, parts))
+            low, high = f[0] - reach, f[1] + reach
+            if models and models.K:
+                coefs = f.coefs.copy()
+                for axis, part in zip(v.parts, parts, strict=True):
+                    coefs[models.place(axis)] -= part
+                low = max(low, models.table.least(coefs) - f.rest)
+                high = min(high, f.rest - models.table.least(list(map(neg, coefs))))
+            known[parts] = low, high
+        low, high = known[parts]
+        result.append((low - value - v.moved, high - value))
+    return result
+
+
+def greatest_mean(values: Sequence[int], lows: list[int], highs: list[int]) -> int:
+    """Bound from above the means of values with weights anywhere from their low to their high ends, 0 for no high end.
+
+    With the low weight for values less than m, the high one for others, and m the mean, the sum of w_i (v_i - m) is as
+    great as it can be, and it is 0: so no mean is greater. The mean grows with each weight that is lowered until then.
+    A weight without a high end moves a mean towards its value.
+    """
+    ends = list(map(max, lows, highs))
+    top, bottom = sum(map(mul, values, ends)), sum(ends)
+    for value, low, high in sorted(zip(values, lows, ends, strict=True)):
+        if value * bottom >= top:
+            break
+        top, bottom = top - value * (high - low), bottom - (high - low)
+    return max([-(-top // bottom), *(value for value, high in zip(values, highs, strict=True) if not high)])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The paving proof
+# The walk down a split tree, and bounds on the error over a leaf
+
+ORDERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # marks of leaves with Taylor models of the target and the weights, by order
+SCORES = ":;<=>?@"  # with models of the target only
+SHARED = 8  # splits above the subtrees that shares of the work consist of
 
 
-class Paving(Expansion):
-    """Proves |target - T| <= bound for one output column, by score boxes and Taylor models of order A or : = 1, ..."""
+class Walk:
+    """Walks down the split tree of one output column; its subclasses prove the leaves, by a rule."""
+
+    marks = "."  # of the leaves, beside those outside the domain
+    rule: Callable[[str, Box, list[Active]], None]  # proves or counts a leaf
+
+    def __init__(self, statement: Statement, j: int, P: int, silence: int) -> None:
+        """Round scores and values to P fractional bits."""
+        self.statement, self.limits, self.j, self.P = statement, statement.limits, j, P
+        self.parts = [Column(head, j, P, silence) for head in statement.heads]
+        self.all = [part.all for part in self.parts]
+        self.enter(statement.box)
+        self.outputs = [row[j] for row in statement.target.outputs] if statement.text is not None else []
+        self.conditions = [Evaluator(condition, P, self.limits) for condition in statement.conditions]
+        self.evaluators: dict[int, Evaluator] = {}  # by order
+        self.sums: list[int | Fraction] = []  # what the leaves add up to, for a box of volume 1
+
+    def enter(self, sides: list[Side]) -> None:
+        """Take a box for the root."""
+        self.sides = sides
+        self.root: Box = [(enclose(lo, self.P)[0], enclose(hi, self.P)[1], 0, 0) for lo, hi in sides]
+
+    def evaluator(self, K: int) -> Evaluator:
+        """Return what encloses the target, for K > 0 by Taylor models of that order."""
+        if K not in self.evaluators:
+            free = [k for k, (lo, hi) in enumerate(self.statement.box) if lo < hi]
+            self.evaluators[K] = Evaluator(self.statement.target, self.P, self.limits, K, free if K else ())
+        return self.evaluators[K]
+
+    def active(self, box: Box, tokens: list[Tokens]) -> list[Active]:
+        """Drop the silent tokens of each head."""
+        return [part.active(box, own) for part, own in zip(self.parts, tokens, strict=True)]
+
+    def check(self, tree: str, share: Share = (0, 1)) -> int:
+        """Walk the tree in preorder, prove every leaf, and return their number.
+
+        Of the subtrees below `SHARED` splits, and of the leaves above, a share (k, n) takes those numbered k modulo n.
+        """
+        stack: list[tuple[Box, list[Tokens]] | None] = [(self.root, self.all)]  # None: of another share
+        leaves = subtrees = 0
+        for at, mark in enumerate(tree):
+            where, ends = f"column {self.j}: character {at} of the tree", mark in "-" + self.marks
+            require(len(stack) > 0, "tree", f"{where}: the tree ends before")
+            node = stack.pop()
+            if node is not None and share[1] > 1:
+                splits = sum(level for _, _, _, level in node[0])
+                if splits == SHARED or (splits < SHARED and ends):
+                    subtrees += 1
+                    node = node if subtrees % share[1] == share[0] else None
+            if node is None:
+                stack += [None] * (0 if ends else 2)
+                continue
+            box, tokens = node
+            sides = [(lo, hi) for lo, hi, _, _ in box]
+            if mark == "-":
+                outside = any(excludes(condition, sides) for condition in self.conditions)
+                require(outside, "leaf", f"{where}: the box is not proved to be outside")
+                continue
+            actives = self.active(box, tokens)
+            if ends:
+                try:
+                    self.rule(mark, box, actives)
+                except Rejected as failure:
+                    raise Rejected(failure.reason, f"{where}: {failure.detail}") from None
+                leaves += 1
+            else:
+                lower, upper = self.halves(box, mark, where)
+                stack += [(half, [active.tokens for active in actives]) for half in (upper, lower)]
+        require(not stack, "tree", f"column {self.j}: the string ends before the tree does, after {len(tree)} nodes")
+        return leaves
+
+    def halves(self, box: Box, mark: str, where: str) -> tuple[Box, Box]:
+        """Halve a box at the exact midpoint, which each half gets rounded outward."""
+        axis = "0123456789abcdefghijklmnopqrstuvwxyz".find(mark)
+        require(0 <= axis < len(box), "tree", f"{where}: {printable(mark)} is no axis")
+        lo, hi, index, level = box[axis]
+        require(level < self.limits.depth, "limit", f"{where}: an axis is split too often")
+        start, stop = self.sides[axis]
+        low, high = enclose(start + (stop - start) * Fraction(2 * index + 1, 2 << level), self.P)
+        lower, upper = box.copy(), box.copy()
+        lower[axis], upper[axis] = (lo, high, 2 * index, level + 1), (low, hi, 2 * index + 1, level + 1)
+        return lower, upper
+
+
+class Leaf:
+    """A box with what is known of it: the active tokens of each head, and the enclosures or models of the target."""
+
+    def __init__(self, walk: Walk, mark: str, box: Box, actives: list[Active]) -> None:
+        """Evaluate the target, and for a leaf with an order expand the weights."""
+        self.box, self.order, marks = box, mark in ORDERS, ORDERS if mark in ORDERS else SCORES
+        self.models = models = walk.evaluator(1 + marks.index(mark) if mark in marks else 0)
+        models.run([(lo, hi) for lo, hi, _, _ in box])
+        pairs = zip(walk.parts, actives, strict=True)
+        self.heads = [(part, active, part.at(box, active.tokens)) for part, active in pairs]
+        self.jets = [part.jets(models, active) for part, active, _ in self.heads if self.order]
+
+    def error(self, row: int, f: Any, n: int | None = 0) -> Interval:
+        """Enclose f - T by means of the f - v_i, with weights relative to the n-th best tokens; with any for None."""
+        low = high = 0
+        for part, active, values in self.heads:
+            lows, highs = zip(*gaps(f, values[row], self.models), strict=True)
+            least, most, slip = min(lows), max(highs), part.slip(active, row)
+            if n is not None:
+                weights = part.weights(active, min(n, len(lows) - 1))
+                least, most = -greatest_mean([-low for low in lows], *weights), greatest_mean(highs, *weights)
+            low, high, f = low + least - slip, high + most + slip, self.models.number(0)  # f counts once
+        return low, high
+
+    def slip(self, row: int) -> int:
+        """Bound how far the tokens that were dropped, and the values that were rounded, move T."""
+        return sum(part.slip(active, row) + values[row].moved for part, active, values in self.heads)
+
+    def fraction(self, row: int, f: Model) -> tuple[Model, Model]:
+        """Return models of D and N with f - T' = N / D, where D, the product of the M0, is positive."""
+        models = self.models
+        D, N, times = models.number(1), f, models.multiplied
+        for (part, _, values), jets in zip(self.heads, self.jets, strict=True):
+            M0, M1, near = part.moments(models, values[row], jets)
+            N = models.combined(sub, times(models.combined(sub, N, times(D, near)), M0), times(D, M1))
+            D = times(D, M0)
+        return D, N
+
+    def within(self, row: int, f: Model, bound: int) -> bool:
+        """Tell whether |f - T| <= bound on the box, by the sign form e D +- N >= 0."""
+        P, least, (D, N) = self.models.P, self.models.table.least, self.fraction(row, f._replace(rest=0))
+        e = bound - self.slip(row) - f.rest
+        sides = [[e * a + sign * (b << P) for a, b in zip(D.coefs, N.coefs, strict=True)] for sign in (1, -1)]
+        return e > 0 and all(least(side) >= e * D.rest + (N.rest << P) for side in sides)
+
+    def model(self, row: int, f: Model) -> Model:
+        """Return a model of f - T."""
+        D, N = self.fraction(row, f)
+        require(D.low > 0, "leaf", "the box is too large for an expansion")
+        error = self.models.multiplied(N, self.models.reciprocal(D))
+        return self.models.bounded(error.coefs, error.rest + self.slip(row))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The rules of the leaves
+
+
+class Paving(Walk):
+    """Proves |target - T| <= bound for one output column."""
 
     marks = "." + ORDERS + SCORES
 
-    def __init__(self, head: Head, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
+    def __init__(self, statement: Statement, j: int, P: int, silence: int, bound: Fraction) -> None:
         """Round the bound down."""
-        super().__init__(head, target, j, P, silence)
+        super().__init__(statement, j, P, silence)
         self.bound = enclose(bound, P)[0]
 
-    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
-        """Prove |target - T| <= bound on a box for all entries of the column, by |target - T'| <= e."""
-        models: Modeller | None = None
-        jets: Jets = ([], [])
-        if mark != ".":
-            models, enclosures, jets = self.models(mark, box, tokens, centres)
-        else:
-            enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
-        dropped = self.head.tokens - len(tokens[0])
-        for row, (f, v) in enumerate(zip(enclosures, self.at_box(box, tokens), strict=True)):
-            least, greatest = self.spans[row]
-            spread = max(f[1] - least, greatest - f[0])  # G: |target - v_i| for any token
-            e = self.bound + (-dropped * spread >> self.silence) - v.moved  # bound - W G, rounded down
-            if models and mark in ORDERS:  # |f - T'| is at most f.rest more for f than for its polynomial
-                proved = self.sign_form(e - f.rest, models, f._replace(rest=0), v, jets)
-                require(proved, "leaf", f"row {row}, expansion {mark}")
+    def rule(self, mark: str, box: Box, actives: list[Active]) -> None:
+        """Prove it on a box for all entries of the column, by the sign form or by means of the f - v_i."""
+        leaf, bound = Leaf(self, mark, box, actives), self.bound
+        for row, output in enumerate(self.outputs):
+            f, n = leaf.models.value(output), 0
+            if leaf.order:
+                require(leaf.within(row, f, bound), "leaf", f"row {row}, expansion {mark}")
                 continue
-            tilts = list(zip(*v.parts.values(), strict=True)) or [()] * len(v.values)
-            ranges = {tilt: self.range(f, models, dict(zip(v.parts, tilt, strict=True))) for tilt in {*tilts}}
-            above = [e + ranges[tilt][0] - value for tilt, value in zip(tilts, v.values, strict=True)]
-            below = [e + value - ranges[tilt][1] + v.moved for tilt, value in zip(tilts, v.values, strict=True)]
-            for c, side in ((above, "f - T"), (below, "T - f")):
-                proved = min(c) >= 0 or self.nonnegative(c, box, tokens, centres, radii)
-                require(proved, "leaf", f"row {row}, {side} <= e")
+            low, high = leaf.error(row, f, None)
+            tried = min(self.limits.references, max(len(active.centres) for active in actives))
+            while max(-low, high) > bound and n < tried:
+                (least, most), n = leaf.error(row, f, n), n + 1
+                low, high = max(low, least), min(high, most)
+            require(max(-low, high) <= bound, "leaf", f"row {row}, |f - T| <= bound")
 
-    def range(self, f: Any, models: Modeller | None, parts: dict[int, int]) -> Interval:
-        """Enclose f - sum of parts_k u_k over the box, by the range of f and by its model if there is one."""
-        reach = sum(map(abs, parts.values()))
-        low, high = f[0] - reach, f[1] + reach
-        if models:
-            coefs = f.coefs.copy()
-            for axis, part in parts.items():
-                coefs[models.place(axis)] -= part
-            low = max(low, models.table.least(coefs) - f.rest)
-            high = min(high, f.rest - models.table.least(list(map(neg, coefs))))
-        return low, high
-
-    def sign_form(self, e: int, models: Modeller, f: Model, v: Values, jets: Jets) -> bool:
-        """Tell whether e M0 +- (f M0 - M1) >= 0 on the box, M0 = sum of w_i, M1 = sum of w_i v_i: T' = M1 / M0."""
-        P, (M0, N) = self.P, self.fraction(models, f, v, jets)
-        rest = e * M0.rest + (N.rest << P)
-        above = [e * a + (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
-        below = [e * a - (b << P) for a, b in zip(M0.coefs, N.coefs, strict=True)]
-        return e > 0 and min(models.table.least(above), models.table.least(below)) >= rest
-
-    def nonnegative(self, c: list[int], box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> bool:
-        """Tell whether the sum of c_i e^(s_i - s_r) is >= 0 for r the best token at the centre or one of the next."""
-        order = sorted(range(len(c)), key=lambda i: -centres[i])[: self.head.limits.references]
-        sums = (self.least_sum(c, centres, self.radii(box, tokens, r) if n else radii, r) for n, r in enumerate(order))
-        return any(least >= 0 for least in sums)
-
-    def least_sum(self, c: list[int], centres: list[int], radii: list[int], r: int) -> int:
-        """Bound the sum of c_i e^(d_i) from below, d_i = s_i - s_r anywhere in its range over the box; d_r = 0.
-
-        The least value is at the upper end of d_i where c_i < 0, and at the lower end where c_i >= 0; these terms are
-        left out once the sum is >= 0. An upper end beyond P + 64 outweighs all that scores below the best can add.
-        """
-        P, total, large = self.P, c[r] << self.P, self.P + 64 << self.P
-        for i in sorted(range(len(c)), key=c.__getitem__):
-            d, reach = centres[i] - centres[r], radii[i] + self.slack
-            if i == r or (total >= 0 and c[i] >= 0):
-                continue
-            if c[i] < 0:
-                upper = -(-d - reach >> P + 1)
-                if upper > large:
-                    return -1
-                total += c[i] * point("exp", upper, P)[1]
-            else:
-                total += c[i] * point("exp", min(d - reach >> P + 1, large), P)[0]
-        return total
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The integral proof
 
 Singularity = tuple[int, Fraction | None, Fraction, Fraction]  # the node A, its q or None for log; s - a and b - s
 Split = tuple[Singularity | None, Interval, Interval]  # alpha A + gamma: A if any, alpha and gamma
 
 
-def greatest_mean(terms: list[tuple[int, int, int]]) -> int:
-    """Bound from above the means of values with weights anywhere in [low, high], given as (value, low, high).
-
-    The greatest mean m grows with the weights of values above m and falls with those below: it has high weights from
-    some value on and low ones before it. All these means are tried, and rounded up.
-    """
-    top, bottom = sum(value * high for value, _, high in terms), sum(high for _, _, high in terms)
-    means = [-(-top // bottom)]
-    for value, low, high in sorted(terms):
-        top, bottom = top + value * (low - high), bottom + low - high
-        means.append(-(-top // bottom))
-    return max(means)
-
-
-class Integral(Expansion):
+class Integral(Walk):
     """Bounds from below and above on the integral of the sum of |target - T|^p over one output column.
 
     They have F = 2P fractional bits, as powers of small errors need more than these.
@@ -1775,91 +1617,62 @@ class Integral(Expansion):
 
     marks = ".*" + ORDERS
 
-    def __init__(self, head: Head, target: Target, j: int, p: Fraction, P: int, silence: int) -> None:
+    def __init__(self, statement: Statement, j: int, P: int, silence: int, p: Fraction) -> None:
         """Start with empty sums."""
-        super().__init__(head, target, j, P, silence)
-        self.p, self.F = p, 2 * P
-        self.power = Arithmetic(self.F, head.limits).power
-        self.sums = [0, 0]
+        super().__init__(statement, j, P, silence)
+        self.p, self.F, self.sums = p, 2 * P, [0, 0]
+        self.power = Arithmetic(self.F, self.limits).power
 
-    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+    def rule(self, mark: str, box: Box, actives: list[Active]) -> None:
         """Add the leaf to both sums: |target - T| lies in [l, u] on it, so |target - T|^p lies in [l^p, u^p]."""
-        P, F, p, levels = self.P, self.F, self.p, sum(level for _, _, _, level in box)
-        sides = [(lo, hi) for lo, hi, _, _ in box]
-        inside = all(excludes(condition, sides, (1, 1)) for condition in self.conditions)
-        if mark in ORDERS:
-            for below, above in self.expanded(mark, box, tokens, centres):
-                self.sums[0] += (below << F - P) >> levels if inside else 0
-                self.sums[1] -= (-above << F - P) >> levels
-            return
-        self.evaluator.run(sides)
-        split = self.split(box) if mark == "*" else {}
-        weights, heads = self.weights(centres, radii), self.at_box(box, tokens)
+        F, p, more, levels = self.F, self.p, self.F - self.P, sum(level for _, _, _, level in box)
+        inside = all(excludes(condition, [(lo, hi) for lo, hi, _, _ in box], (1, 1)) for condition in self.conditions)
+        leaf = Leaf(self, mark, box, actives)
+        split = self.split(leaf.models, box) if mark == "*" else {}
         for row, output in enumerate(self.outputs):
-            key, alpha, (low, high) = split.get(output) or (None, (0, 0), self.evaluator.value(output))
-            least, greatest = self.head_range(heads[row], self.spans[row], weights)
-            u = max(high - least, greatest - low) << F - P
-            l = max(0, low - greatest, least - high) << F - P  # noqa: E741
-            below, above = self.power(p, (l, u))
-            if key is not None:  # |x + y|^p <= 2^(p-1) (|x|^p + |y|^p) for p >= 1: t^p is convex
-                below, two = 0, (2 << F, 2 << F)
-                most = self.power(p, (0, absolute(alpha)[1] << F - P))[1]
-                above += -(-most * self.singular_mean(key) >> F)
-                above = -(-above * self.power(p - 1, two)[1] >> F)
+            if leaf.order:
+                below, above = self.expanded(leaf, row, leaf.models.value(output))
+            else:
+                key, alpha, gamma = split.get(output) or (None, (0, 0), leaf.models.value(output))
+                l, u = absolute(leaf.error(row, gamma))  # noqa: E741
+                below, above = self.power(p, (l << more, u << more))
+                if key is not None:  # |x + y|^p <= 2^(p-1) (|x|^p + |y|^p) for p >= 1: t^p is convex
+                    below, two = 0, (2 << F, 2 << F)
+                    most = self.power(p, (0, absolute(alpha)[1] << more))[1]
+                    above += -(-most * self.singular_mean(key) >> F)
+                    above = -(-above * self.power(p - 1, two)[1] >> F)
             self.sums[0] += below >> levels if inside else 0
             self.sums[1] -= -above >> levels
 
-    def expanded(self, mark: str, box: Box, tokens: Tokens, centres: list[int]) -> Iterator[Interval]:
-        """Yield for each row bounds on the integral of |target - T|^p over the box, for a box of volume 1.
+    def expanded(self, leaf: Leaf, row: int, f: Model) -> Interval:
+        """Bound the integral of |target - T|^p over the box, for a box of volume 1.
 
         The mean of u^a over [-1, 1]^m is the product of the 1 / (a_k + 1) if all a_k are even, else 0. The models hold
         on the outward box, larger by the factor `growth`: what is outside adds at most (growth - 1) sup |target - T|^p.
         """
-        P, (models, enclosures, jets) = self.P, self.models(mark, box, tokens, centres)
-        growth = Fraction(1)
-        for (start, stop), (lo, hi, _, level) in zip(self.head.box, box, strict=True):
-            growth *= Fraction(Fraction(hi - lo << level, 1 << P), stop - start)
-        dropped = self.head.tokens - len(tokens[0])
-        for f, v, (least, greatest) in zip(enclosures, self.at_box(box, tokens), self.spans, strict=True):
-            M0, N = self.fraction(models, f, v, jets)
-            require(M0.low > 0, "leaf", "the box is too large for an expansion")
-            error = models.multiplied(N, models.reciprocal(M0))
-            silent = -(-dropped * (greatest - least) >> self.silence)  # W S, rounded up
-            error = models.bounded(error.coefs, error.rest + v.moved + silent)
-            if self.p % 2 and error.low < 0 < error.high:
-                error = models.constant((0, max(-error.low, error.high)))  # which encloses |target - T|
-            elif self.p % 2 and error.low < 0:
-                error = models.call("neg", error)
-            power = models.powers(self.p, error)
-            means = [(n, prod(each.count(k) + 1 for k in {*each})) for n, each in enumerate(models.table.axes)]
-            even = [power.coefs[n] // share for n, share in means if share % 2]
-            outside = -((1 - growth) * power.high // 1)
-            yield max(0, sum(even) - power.rest - outside), -((-sum(even) - len(even) - power.rest) * growth // 1)
+        growth, models, error = Fraction(1), leaf.models, leaf.model(row, f)
+        for (start, stop), (lo, hi, _, level) in zip(self.statement.box, leaf.box, strict=True):
+            growth *= Fraction(Fraction(hi - lo << level, 1 << self.P), stop - start)
+        if self.p % 2 and error.low < 0 < error.high:
+            error = models.constant((0, max(-error.low, error.high)))  # which encloses |target - T|
+        elif self.p % 2 and error.low < 0:
+            error = models.call("neg", error)
+        power = models.powers(self.p, error)
+        means = [(n, prod(each.count(k) + 1 for k in {*each})) for n, each in enumerate(models.table.axes)]
+        even = [power.coefs[n] // share for n, share in means if share % 2]
+        outside = -((1 - growth) * power.high // 1)
+        below, above = sum(even) - power.rest - outside, -((-sum(even) - len(even) - power.rest) * growth // 1)
+        return max(0, below) << self.F - self.P, above << self.F - self.P
 
-    def head_range(self, v: Values, span: Interval, weights: list[Interval]) -> Interval:
-        """Enclose T over the box: T', a mean of the active values, and the dropped tokens, which move it by W S.
-
-        The mean approaches a value as its weight grows: it is extreme at the least weight, or bounded by the value.
-        """
-        ends = []
-        for sign, values in zip((-1, 1), v.ranges(), strict=True):
-            triples = [(sign * value, low, high) for value, (low, high) in zip(values, weights, strict=True)]
-            mean = greatest_mean([(value, low, max(low, high)) for value, low, high in triples])
-            ends.append(sign * max([mean, *(value for value, _, high in triples if not high)]))
-        dropped, (first, last) = self.head.tokens - len(weights), span
-        silent = -(-dropped * (last - first) >> self.silence)  # W S, rounded up
-        return ends[0] - silent, ends[1] + silent
-
-    def split(self, box: Box) -> dict[int, Split]:
+    def split(self, evaluator: Evaluator, box: Box) -> dict[int, Split]:
         """Write nodes as alpha A + gamma with at most one singular A, where possible, after a run on the box."""
-        result: dict[int, Split] = {}
-        one = 1 << self.P, 1 << self.P
-        for index, (op, args, _, _) in enumerate(self.evaluator.target.nodes):
+        result, one = dict[int, Split](), (1 << self.P, 1 << self.P)
+        for index, (op, args, _, _) in enumerate(evaluator.target.nodes):
             operands = [result[arg] for arg in args if arg in result]
             keys = {key for key, _, _ in operands if key}
-            if self.evaluator.values[index] is not None:
-                result[index] = None, (0, 0), self.evaluator.value(index)
-            elif key := self.singularity(index, box):
+            if evaluator.values[index] is not None:
+                result[index] = None, (0, 0), evaluator.values[index]
+            elif key := self.singularity(evaluator.target.nodes, index, box):
                 numerator = (None, (0, 0), one) if op != "/" else result.get(args[0])
                 if numerator and not numerator[0]:
                     result[index] = key, numerator[2], (0, 0)
@@ -1871,20 +1684,20 @@ class Integral(Expansion):
                     if operands[1][0] or (op == "/" and gammas[1][0] <= 0 <= gammas[1][1]):
                         continue
                     alphas[1] = gammas[1]
-                alpha, gamma = [self.evaluator.operations[op](*parts) for parts in (alphas, gammas)]
-                if max(absolute(alpha)[1], absolute(gamma)[1]) < self.evaluator.large:
+                alpha, gamma = [evaluator.call(op, *parts) for parts in (alphas, gammas)]
+                if max(absolute(alpha)[1], absolute(gamma)[1]) < evaluator.large:
                     result[index] = keys.pop(), alpha, gamma
         return result
 
-    def singularity(self, index: int, box: Box) -> Singularity | None:
+    def singularity(self, nodes: list[Node], index: int, box: Box) -> Singularity | None:
         """Describe A = |u|^-q or log u of a node, or of a / sqrt(u), if u is x_k, x_k - s, x_k + s, s - x_k or its abs.
 
         The zero of u must lie in the side of the box along k, exactly, and A be defined on all the rest of the side.
         """
-        nodes = self.evaluator.target.nodes
         op, args, value, _ = nodes[index]
-        A, q = (args[1], Fraction(1, 2)) if op == "/" else (index, -value if value else None)
-        if not (op == "log" or (op == "power" and value < 0) or (op == "/" and nodes[A].op == "sqrt")):
+        root = op == "/" and nodes[args[1]].op == "power" and nodes[args[1]].value == Fraction(1, 2)
+        A, q = (args[1], Fraction(1, 2)) if root else (index, -value if op == "power" else None)
+        if not (root or op == "log" or (op == "power" and value < 0)):
             return None
         u = nodes[nodes[A].args[0]]
         node = nodes[u.args[0]] if u.op == "abs" else u
@@ -1893,8 +1706,8 @@ class Integral(Expansion):
         if len(entries) != 1 or len(numbers) != len(terms) - 1:
             return None
         k, s = int(entries[0]), sum(numbers, Fraction(0)) * (-1 if node.op == "+" else 1)
-        start, stop = self.head.box[k]
-        width = (stop - start) * Fraction(1, 1 << box[k][3])
+        start, stop = self.statement.box[k]
+        width = (stop - start) / (1 << box[k][3])
         below = s - start - width * box[k][2]  # s - a; u >= 0 if s = a, or s = b where u falls
         defined = u.op == "abs" or below == (width if node.op == "-" and terms[1].op == "input" else 0)
         return (A, q, below, width - below) if defined and 0 <= below <= width else None
@@ -1907,12 +1720,12 @@ class Integral(Expansion):
         """
         _, q, *distances = key
         F, total = self.F, Fraction(0)
-        if q is not None:
-            c = 1 - q * self.p
-            require(c > 0, "leaf", "the singularity is not integrable to the power p")
-            total = sum((Fraction(self.power(c, enclose(t, F))[1], c) for t in distances), total)
-        for t in distances if q is None else []:
-            if t > 0:
+        for t in distances:
+            if q is not None:
+                c = 1 - q * self.p
+                require(c > 0, "leaf", "the singularity is not integrable to the power p")
+                total += Fraction(self.power(c, enclose(t, F))[1], c)
+            elif t > 0:
                 L = minus(point("log", t.denominator << F, F), point("log", t.numerator << F, F))
                 require(L[0] >= 1 << F, "leaf", "the log is singular farther than 1/e from an end of the box")
                 power = integral = 1 << F
@@ -1923,81 +1736,25 @@ class Integral(Expansion):
         return -(-total // sum(distances))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The paving proof for sums of heads
-
-
-class Added(Integral):
-    """Proves |target - T| <= bound for one output column of a sum of heads, by enclosures or models of each T_h.
-
-    The tokens, centres and radii of the walk are lists of those of the heads, whose own walks are the `parts`.
-    """
-
-    marks = "." + ORDERS
-
-    def __init__(self, total: Sum, target: Target, j: int, bound: Fraction, P: int, silence: int) -> None:
-        """Round the bound down."""
-        super().__init__(total.heads[0], target, j, Fraction(1), P, silence)
-        self.bound = enclose(bound, P)[0]
-        self.conditions = [Evaluator(condition, P, total.limits) for condition in total.conditions]
-        self.parts = [Integral(head, target, j, Fraction(1), P, silence) for head in total.heads]
-        self.all: Any = [part.all for part in self.parts]
-
-    def without_silent(self, box: Box, tokens: Any) -> Any:
-        """Drop the silent tokens of each head."""
-        return zip(*[part.without_silent(box, own) for part, own in zip(self.parts, tokens, strict=True)], strict=True)
-
-    def rule(self, mark: str, box: Box, tokens: Any, centres: Any, radii: Any) -> None:
-        """Prove |target - sum of T_h| <= bound on a box for all entries of the column."""
-        walks = list(zip(self.parts, tokens, centres, radii, strict=True))
-        values = [part.at_box(box, own) for part, own, _, _ in walks]
-        if mark == ".":
-            enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
-            weights = [part.weights(own, reach) for part, _, own, reach in walks]
-            for row, error in enumerate(enclosures):
-                for (part, *_), v, each in zip(walks, values, weights, strict=True):
-                    error = minus(error, part.head_range(v[row], part.spans[row], each))
-                require(max(error[1], -error[0]) <= self.bound, "leaf", f"row {row}, |f - T| <= bound")
-            return
-        models, targets = self.modelled(mark, box)
-        jets = [part.jets(models, box, own, scores) for part, own, scores, _ in walks]
-        for row, error in enumerate(targets):
-            for (part, own, _, _), v, expansion in zip(walks, values, jets, strict=True):
-                M0, M1, near = part.moments(models, v[row], expansion)
-                require(M0.low > 0, "leaf", "the box is too large for an expansion")
-                T = models.combined(add, near, models.multiplied(M1, models.reciprocal(M0)))
-                least, greatest = part.spans[row]
-                silent = -((len(own[0]) - part.head.tokens) * (greatest - least) >> part.silence)  # W S, rounded up
-                error = models.combined(sub, error, T)
-                error = models.bounded(error.coefs, error.rest + v[row].moved + silent)
-            sides = [error.coefs, list(map(neg, error.coefs))]
-            proved = all(self.bound + models.table.least(coefs) >= error.rest for coefs in sides)
-            require(proved, "leaf", f"row {row}, expansion {mark}")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The layers proof
-
-
 class Layers(Walk):
     """The proof that the softmax is within delta of the one-hot vector of the best token outside a layer."""
 
     marks = ".!"
 
-    def __init__(self, head: Head, j: int, delta: Fraction, P: int, silence: int) -> None:
+    def __init__(self, statement: Statement, j: int, P: int, silence: int, delta: Fraction) -> None:
         """Start with an empty layer."""
-        super().__init__(head, j, P, silence)
-        self.delta, self.sums = delta, [Fraction(0)]
+        super().__init__(statement, j, P, silence)
+        self.delta, self.silence, self.sums = delta, silence, [Fraction(0)]
 
-    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+    def rule(self, mark: str, box: Box, actives: list[Active]) -> None:
         """Prove 2 (1 - p) <= delta < 1 for the weight p >= (1 - W) / (sum of e^(s_i - s_r)) of the best token r."""
         if mark == "!":
             self.sums[0] += Fraction(1, 1 << sum(level for _, _, _, level in box))
             return
-        weights = self.weights(centres, radii)
-        silent = -(self.head.tokens - len(tokens[0])) << self.P >> self.silence  # -W, rounded down
-        total = sum(high for _, high in weights)
-        enough = all(high for _, high in weights) and 2 * ((1 << self.P) + silent) >= (2 - self.delta) * total
+        (part,), (active,) = self.parts, actives
+        _, highs = part.weights(active)
+        silent = -(part.head.tokens - len(highs)) << self.P >> self.silence  # -W, rounded down
+        enough = all(highs) and 2 * ((1 << self.P) + silent) >= (2 - self.delta) * sum(highs)
         require(enough, "leaf", "the softmax may differ from one-hot by more than delta")
 
 
@@ -2036,14 +1793,13 @@ def volume(rows: Iterable[tuple[list[int], Fraction]]) -> Fraction:
         return max(Fraction(0), tight[1,] + tight[-1,])
     for a, c in tight.items():
         k = next(k for k, slope in enumerate(a) if slope)
-        if c:
-            face, size = [], abs(a[k])
-            for b, d in tight.items():
-                factor = b[k] if a[k] > 0 else -b[k]
-                row = [size * s - factor * r for i, (s, r) in enumerate(zip(b, a, strict=True)) if i != k]
-                if b != a:
-                    face.append((row, size * d - factor * c))
-            total += Fraction(c, size) * volume(face)
+        face, size = [], abs(a[k])
+        for b, d in tight.items():
+            factor = b[k] if a[k] > 0 else -b[k]
+            row = [size * s - factor * r for i, (s, r) in enumerate(zip(b, a, strict=True)) if i != k]
+            if b != a:
+                face.append((row, size * d - factor * c))
+        total += Fraction(c, size) * volume(face) if c else 0
     return Fraction(total, n)
 
 
@@ -2053,18 +1809,14 @@ class Cells:
     Regions may be enlarged by kappa: a token then has to score at least as high as each neighbour less kappa.
     """
 
-    def __init__(
-        self, head: Head, j: int, declared: list[Region], reader: Reader, kappa: Fraction = Fraction(0)
-    ) -> None:
+    def __init__(self, head: Head, j: int, declared: list[Region], reader: Reader, kappa: Fraction) -> None:
         """Put the scores and kappa on one denominator."""
         self.head, self.reader, self.m, self.where = head, reader, len(head.box), f"column {j}"
         self.regions = {region.token: region for region in declared}
         forms = head.scores(j)
         require(all(len(axes) < 2 for axes in forms), "unsupported", f"{self.where}: regions of quadratic scores")
         rows = [forms.get(axes, Fraction(0)) for axes in [*((k,) for k in range(self.m)), ()]]  # none for a fixed entry
-        self.unit = self.denominator(
-            number for row in [*rows, kappa] for number in (row if isinstance(row, list) else [row])
-        )
+        self.unit = self.denominator(x for row in [*rows, kappa] for x in (row if isinstance(row, list) else [row]))
         self.kappa = int(kappa * self.unit)
         reader.spend(head.tokens * (self.m + 1) * (64 + self.unit.bit_length()))
         self.scores = [[int(entry(row, i) * self.unit) for row in rows] for i in range(head.tokens)]
@@ -2075,9 +1827,8 @@ class Cells:
         """Return a common denominator."""
         unit = 1
         for number in numbers:
-            if unit % number.denominator:
-                unit = lcm(unit, number.denominator)
-                require(unit.bit_length() <= self.reader.limits.exact, "limit", "a common denominator grows too long")
+            unit = lcm(unit, number.denominator)
+            require(unit.bit_length() <= self.reader.limits.exact, "limit", "a common denominator grows too long")
         return unit
 
     def lead(self, i: int, k: int, q: int) -> Affine:
@@ -2085,18 +1836,20 @@ class Cells:
         *slopes, c = map(sub, self.scores[i], self.scores[k])
         return [*slopes, (c + self.kappa) * q]
 
-    def prove(
-        self, goal: Affine, pairs: Any, known: Iterable[int], i: int, q: int, box: Ends, where: str, duty: str
-    ) -> Fraction:
+    def token(self, value: Any, where: str) -> int:
+        """Return the number of a token."""
+        return count_of(value, where, 0, self.head.tokens - 1)
+
+    def prove(self, goal: Affine, pairs: Any, known: Iterable[int], i: int, q: int, box: Ends, duty: str) -> Fraction:
         """Prove goal - sum of weight (s_i - s_k + kappa) >= 0 on a box, k known tokens; return the sum of the weights.
 
         So goal >= 0 wherever in the box s_i is at least every s_k - kappa.
         """
         terms = []
-        for n, pair in enumerate(typed(pairs, list, where)):
-            token, number = items_of(pair, 2, f"{where}[{n}]")
-            k, weight = count_of(token, f"{where}[{n}]", 0, self.head.tokens - 1), self.reader.number(number, where)
-            require(k in known and weight >= 0, "region", f"{where}[{n}]: {duty}: no multiplier for token {k}")
+        for pair in typed(pairs, list, duty):
+            token, number = typed(pair, list, duty, 2)
+            k, weight = self.token(token, duty), self.reader.number(number, duty)
+            require(k in known and weight >= 0, "region", f"{duty}: no multiplier for token {k}")
             terms.append((weight, self.lead(i, k, q)))
         unit = self.denominator(weight for weight, _ in terms)
         total = [unit * number for number in goal]
@@ -2104,87 +1857,75 @@ class Cells:
             factor = int(weight * unit)
             total = [number - factor * part for number, part in zip(total, f, strict=True)]
         least = total[-1] + sum(a * (lo if a >= 0 else hi) for a, (lo, hi) in zip(total, box, strict=False))
-        require(least >= 0, "region", f"{where}: {duty}")
+        require(least >= 0, "region", duty)
         return sum((weight for weight, _ in terms), Fraction(0))
 
-    def bounding_box(
-        self, i: int, known: Iterable[int], box: Any, faces: Any, where: str
-    ) -> tuple[list[Side], int, Ends, Ends]:
-        """Prove that a box holds the region of token i among known ones; return its sides, and with a common
-        denominator q its ends and those of the domain.
+    def bounding_box(self, i: int, known: Iterable[int], box: Any, faces: Any) -> tuple[list[Side], int, Ends, Ends]:
+        """Prove that a box holds the region of token i among known ones.
+
+        Return its sides, and with a common denominator q its ends and those of the domain.
         """
-        numbers, m = self.reader.number, self.m
-        pairs = [items_of(side, 2, where) for side in items_of(box, m, where)]
-        sides = [(numbers(lo, f"{where}.box"), numbers(hi, f"{where}.box")) for lo, hi in pairs]
+        duty, m = f"{self.where}: radius: the region of token {i} may reach beyond its bounding box", self.m
+        pairs = [self.reader.numbers(side, duty, 2) for side in typed(box, list, duty, m)]
+        sides = [(lo, hi) for lo, hi in pairs]
         q = self.denominator(end for side in [*sides, *self.head.box] for end in side)
         ends, domain = [[(int(lo * q), int(hi * q)) for lo, hi in part] for part in (sides, self.head.box)]
-        for n, terms in enumerate(items_of(faces, 2 * m, f"{where}.faces")):
+        for n, terms in enumerate(typed(faces, list, duty, 2 * m)):
             k, sign, goal = n // 2, 1 - n % 2 * 2, [0] * (m + 1)
             goal[k], goal[m] = sign * self.unit, -sign * self.unit * ends[k][n % 2]
-            duty = f"radius: the region of token {i} may reach beyond its bounding box"
-            self.prove(goal, terms, known, i, q, domain, f"{where}.faces[{n}]", duty)
+            self.prove(goal, terms, known, i, q, domain, duty)
         return sides, q, ends, domain
 
-    def check_region(self, region: Region, value: Any, where: str) -> tuple[Fraction, int]:
+    def check_region(self, region: Region, value: Any) -> tuple[Fraction, int]:
         """Prove that no token wins inside a region, which lies in its ball; return its volume and the inequalities."""
-        i, m, known, numbers = region.token, self.m, set(region.neighbours), self.reader.number
+        i, m, known, where = region.token, self.m, set(region.neighbours), f"{self.where}, token {region.token}"
         box, faces, beaten, size = fields_of(value, where, "box", "faces", "beaten", "volume")
-        sides, q, ends, domain = self.bounding_box(i, known, box, faces, where)
-        for n, pair in enumerate(typed(beaten, list, f"{where}.beaten")):
-            token, pairs = items_of(pair, 2, f"{where}.beaten[{n}]")
-            k = count_of(token, f"{where}.beaten[{n}]", 0, self.head.tokens - 1)
-            duty = f"argmax: token {k} may win inside the region of token {i}"
-            self.prove(self.lead(i, k, q), pairs, known, i, q, ends, f"{where}.beaten[{n}]", duty)
+        sides, q, ends, domain = self.bounding_box(i, known, box, faces)
+        for pair in typed(beaten, list, where):
+            token, pairs = typed(pair, list, where, 2)
+            k = self.token(token, where)
+            self.prove(self.lead(i, k, q), pairs, known, i, q, ends, f"{where}: argmax: token {k} may win inside")
             known.add(k)  # from here on s_i >= s_k is known of the region
         *slopes, bias = self.scores[i]
         margins = [(bias - score[m]) * q for score in self.scores]
-        for a, (lo, hi), k in zip(slopes, ends, range(m), strict=True):
-            tilts = [a - score[k] for score in self.scores]
+        for axis, (lo, hi) in enumerate(ends):
+            tilts = [slopes[axis] - score[axis] for score in self.scores]
             margins = [least + (d * lo if d >= 0 else d * hi) for least, d in zip(margins, tilts, strict=True)]
         for k, margin in enumerate(margins):
-            beats = margin >= 0 or k in known
-            require(beats, "region", f"{where}: argmax: token {k} may win inside the region of token {i}")
+            require(margin >= 0 or k in known, "region", f"{where}: argmax: token {k} may win inside the region")
         far = sum(max(abs(end - c) for end in side) ** 2 for side, c in zip(sides, region.centre, strict=True))
         require(far <= region.radius**2, "region", f"{where}: radius: the bounding box is not inside the ball")
-        checked = 2 * m + self.head.tokens
         if m > 3:
-            require(size is None, "malformed", f"{where}.volume: not null")
-            return Fraction(0), checked
+            require(size is None, "malformed", f"{where}: volume: not null")
+            return Fraction(0), 2 * m + self.head.tokens
         rows = [(f[:-1], Fraction(f[-1])) for f in (self.lead(i, k, q) for k in region.neighbours)]
-        for k, side in enumerate(domain):
-            rows += [
-                ([s * (n == k) for n in range(m)], Fraction(-s * end)) for s, end in zip((1, -1), side, strict=True)
-            ]
+        for k, (lo, hi) in enumerate(domain):
+            rows += [([s * (n == k) for n in range(m)], Fraction(-s * end)) for s, end in ((1, lo), (-1, hi))]
         exact = Fraction(volume(rows), q**m)
-        require(numbers(size, f"{where}.volume") == exact, "region", f"{where}: volume: not that of the region")
-        return exact, checked + 1
+        require(self.reader.number(size, where) == exact, "region", f"{where}: volume: not that of the region")
+        return exact, 2 * m + self.head.tokens + 1
 
-    def check(self, value: Any, where: str) -> int:
+    def check(self, value: Any) -> int:
         """Prove the column; return the number of inequalities."""
-        proofs, undeclared = fields_of(value, where, "regions", "undeclared")
-        items_of(proofs, len(self.regions), f"{where}.regions")
-        found = [
-            self.check_region(region, proof, f"{where}.regions[{n}]")
-            for n, (region, proof) in enumerate(zip(self.regions.values(), proofs, strict=True))
-        ]
+        proofs, undeclared = fields_of(value, self.where, "regions", "undeclared")
+        pairs = zip(self.regions.values(), typed(proofs, list, self.where, len(self.regions)), strict=True)
+        found = [self.check_region(region, proof) for region, proof in pairs]
         q = self.denominator(end for side in self.head.box for end in side)
         domain, beaten = [(int(lo * q), int(hi * q)) for lo, hi in self.head.box], set(self.regions)
-        for n, pair in enumerate(typed(undeclared, list, f"{where}.undeclared")):
-            token, pairs = items_of(pair, 2, f"{where}.undeclared[{n}]")
-            e = count_of(token, f"{where}.undeclared[{n}]", 0, self.head.tokens - 1)
-            duty = f"cover: token {e} may beat every token that has a region"
-            weight = self.prove([0] * (self.m + 1), pairs, self.regions, e, q, domain, f"{where}.undeclared[{n}]", duty)
-            require(weight > 0, "region", f"{where}.undeclared[{n}]: {duty}")
+        for pair in typed(undeclared, list, self.where):
+            token, terms = typed(pair, list, self.where, 2)
+            e = self.token(token, self.where)
+            duty = f"{self.where}: cover: token {e} may beat every token that has a region"
+            weight = self.prove([0] * (self.m + 1), terms, self.regions, e, q, domain, duty)
+            require(weight > 0, "region", duty)
             beaten.add(e)
-        for e in range(self.head.tokens):
-            require(e in beaten, "region", f"{where}: cover: token {e} may beat every token that has a region")
+        missing = next((e for e in range(self.head.tokens) if e not in beaten), None)
+        require(missing is None, "region", f"{self.where}: cover: token {missing} may beat all that have a region")
         different = len({tuple(self.scores[i]) for i in self.regions}) == len(self.regions)
-        require(different, "region", f"{where}: disjoint: two tokens with a region have equal scores")
-        total, sizes = prod(hi - lo for lo, hi in self.head.box), sum(size for size, _ in found)
-        require(
-            self.m > 3 or sizes == total, "region", f"{where}: volume: the volumes do not add up to that of the domain"
-        )
-        return sum(checked for _, checked in found) + int(self.head.tokens) - len(self.regions) + 1
+        require(different, "region", f"{self.where}: disjoint: two tokens with a region have equal scores")
+        adds_up = sum(size for size, _ in found) == prod(hi - lo for lo, hi in self.head.box)
+        require(self.m > 3 or adds_up, "region", f"{self.where}: volume: they do not add up to that of the domain")
+        return sum(checked for _, checked in found) + self.head.tokens - len(self.regions) + 1
 
     def holds(self, i: int, values: list[int], strictly: bool) -> bool:
         """Tell whether a point with these scores lies in the region of token i (strictly: inside)."""
@@ -2196,334 +1937,290 @@ class Cells:
         q = self.denominator(place)
         y = [*(int(x * q) for x in place), q]
         values = [sum(map(mul, score, y)) for score in self.scores]
-        known = [token for token in tokens if token in self.regions]
         if name == "cover":
             return not tokens and not any(self.holds(i, values, False) for i in self.regions)
+        wanted = {"argmax": 2, "disjoint": 2, "radius": 1}.get(name)
+        require(wanted is not None, "unsupported", f"evidence.obligation: {printable(name)}")
+        first, strictly = [*tokens, -1][0], name == "disjoint"
+        if len(tokens) != wanted or first not in self.regions or not self.holds(first, values, strictly):
+            return False
         if name == "argmax":
-            return (
-                len(tokens) == 2
-                and tokens[0] in known
-                and self.holds(tokens[0], values, False)
-                and values[tokens[1]] > values[tokens[0]]
-            )
+            return values[tokens[1]] > values[first]
         if name == "disjoint":
             inside = all(lo < x < hi for x, (lo, hi) in zip(place, self.head.box, strict=True))
-            return inside and len(set(known)) == len(tokens) == 2 and all(self.holds(i, values, True) for i in known)
-        require(name == "radius", "unsupported", f"evidence.obligation: {printable(name)}")
-        if len(tokens) != 1 or tokens != known or not self.holds(tokens[0], values, False):
-            return False
-        centre, radius = self.regions[tokens[0]].centre, self.regions[tokens[0]].radius
+            other = tokens[1] in self.regions and tokens[1] != first and self.holds(tokens[1], values, True)
+            return inside and other
+        centre, radius = self.regions[first].centre, self.regions[first].radius
         return sum((x - c) ** 2 for x, c in zip(place, centre, strict=True)) > radius**2
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# The proof by enlarged regions
-
-
-class Enlarged(Expansion):
+class Enlarged(Walk):
     """Proves for each token of an output column, wherever it scores at least the best score less kappa, that |target -
     v_i| <= delta: on a bounding box of that region, whose split tree leaves out where a rival is better by kappa.
     """
 
-    def __init__(
-        self, head: Head, target: Target, j: int, kappa: Fraction, delta: Fraction, P: int, reader: Reader
-    ) -> None:
+    def __init__(self, statement: Statement, j: int, P: int, kappa: Fraction, delta: Fraction, reader: Reader) -> None:
         """Round delta down, and kappa up: tokens are silent where they score that much less than another."""
-        super().__init__(head, target, j, P, 0)
-        self.silent += enclose(kappa, 2 * P + 1)[1]
-        self.delta, self.column, self.nodes = enclose(delta, P)[0], self.all, 0
-        self.cells = Cells(head, j, [], reader, kappa)
+        super().__init__(statement, j, P, 0)
+        (self.part,) = self.parts
+        self.part.silent += enclose(kappa, 2 * P + 1)[1]
+        self.delta, self.nodes = enclose(delta, P)[0], 0
+        self.cells = Cells(self.part.head, j, [], reader, kappa)
 
     def check_token(self, i: int, value: Any, where: str) -> int:
         """Prove it for a token; return the number of leaves, 0 for a region that its bounding box shows to be empty."""
         rivals, box, faces, tree = fields_of(value, where, "rivals", "box", "faces", "tree")
-        known = [count_of(k, where, 0, self.head.tokens - 1) for k in typed(rivals, list, where)]
-        self.enter(self.cells.bounding_box(i, set(known), box, faces, where)[0])
+        known = [self.cells.token(k, where) for k in typed(rivals, list, where)]
+        self.enter(self.cells.bounding_box(i, set(known), box, faces)[0])
         if tree is None:
             require(any(lo > hi for lo, hi in self.sides), "region", f"{where}: no tree, and the box is not empty")
             return 0
-        self.token, self.all = i, [[numbers[k] for k in (i, *known)] for numbers in self.column]
+        self.token, self.all = i, [[[numbers[k] for k in (i, *known)] for numbers in self.part.all]]
         self.nodes += len(typed(tree, str, where))
-        require(self.nodes <= self.head.limits.nodes, "limit", f"{where}: too many nodes of trees")
+        require(self.nodes <= self.limits.nodes, "limit", f"{where}: too many nodes of trees")
         return self.check(tree)
 
-    def rule(self, mark: str, box: Box, tokens: Tokens, centres: list[int], radii: list[int]) -> None:
+    def rule(self, mark: str, box: Box, actives: list[Active]) -> None:
         """Prove |target - v_i| <= delta on a box for all entries of the column, unless token i is silent there."""
+        tokens = actives[0].tokens
         if tokens[0][0] != self.token:
             return
-        enclosures = self.evaluator.enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
-        heads = self.at_box(box, [part[:1] for part in tokens])
-        for row, ((low, high), v) in enumerate(zip(enclosures, heads, strict=True)):
-            ((least,), (most,)) = v.ranges()
-            near = max(high - least, most - low) <= self.delta
+        enclosures = self.evaluator(0).enclosures([(lo, hi) for lo, hi, _, _ in box], self.outputs)
+        own = self.part.at(box, [numbers[:1] for numbers in tokens])
+        for row, (f, v) in enumerate(zip(enclosures, own, strict=True)):
+            near = absolute(gaps(f, v)[0])[1] <= self.delta
             require(near, "leaf", f"row {row}: the target may miss the value of token {self.token} by more than delta")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The counterexample
+# The door: evidence of each kind, claims, files
 
 
-def error_at(head: Head | Sum, target: Target, place: list[Fraction], r: int, j: int, P: int) -> Interval:
-    """Enclose target - T at a point, for entry [r, j]; the scores are exact, and relative to the best one."""
-    sides, outputs = [enclose(x, P) for x in place], [target.outputs[r][j]]
-    value: Interval = Evaluator(target, P, head.limits).enclosures(sides, outputs)[0]
-    for part in head.heads if isinstance(head, Sum) else [head]:
-        exact, values = part.at(part.scores(j), place), part.at(part.values[r], place)
-        best = max(exact)
-        top = bottom = (0, 0)
-        for score, number in zip(exact, values, strict=True):
-            lo, hi = enclose(score - best, P)
-            weight = point("exp", lo, P)[0], point("exp", hi, P)[1]
-            top = plus(top, times(weight, enclose(number, P), P))
-            bottom = plus(bottom, weight)  # at least 1, by the best score
-        value = minus(value, divided(top, bottom, P))
-    return value
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The door
-
-
-def walks_of(head: Head | Sum, evidence: Any, reader: Reader, *names: str) -> tuple[list[Any], int, int, list[str]]:
-    """Return the fields of these names, the precision, the k of the silent tokens and a tree for each column."""
-    _, *fields, bits, k, trees = fields_of(evidence, "evidence", "kind", *names, "precision", "silence", "trees")
+def walked(
+    kind: Callable[..., Walk], statement: Statement, evidence: Any, reader: Reader, number: Fraction, *names: str
+) -> tuple[int, list[list[Fraction]], int]:
+    """Check a split tree for each column; return the number of leaves, the sums of each column, and the precision."""
+    bits, k, trees, *_ = fields_of(evidence, "evidence", "precision", "silence", "trees", "kind", *names)
     P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
-    silence = count_of(k, "evidence.silence", 1, reader.limits.silence)
-    columns = len(head.selected)
-    number = len(typed(trees, list, "evidence.trees"))
-    require(number == columns, "tree", f"evidence.trees: {number} for {columns} output columns")
+    silence = count_of(k, "evidence.silence", 1, reader.limits.precision)
+    fits = len(typed(trees, list, "evidence.trees")) == statement.columns
+    require(fits, "tree", f"evidence.trees: {len(trees)} for {statement.columns} output columns")
     nodes = sum(len(typed(tree, str, "evidence.trees")) for tree in trees)
     require(nodes <= reader.limits.nodes, "limit", f"evidence.trees: more than {reader.limits.nodes} nodes")
-    return fields, P, silence, trees
-
-
-def walked(make: Callable[[int], Walk], trees: list[str], reader: Reader) -> tuple[int, list[list[Fraction]]]:
-    """Check the trees, a column at a time; return the number of leaves, and the sums of each column."""
+    size = prod(hi - lo for lo, hi in statement.box)
 
     def done(share: Share) -> list[tuple[int, list[Fraction]]]:
         found = []
         for j, tree in enumerate(trees):
-            walk = make(j)
-            leaves, size = walk.check(tree, share), prod(hi - lo for lo, hi in walk.head.box)
-            found.append((leaves, [Fraction(total) * size for total in walk.sums]))
+            walk = kind(statement, j, P, silence, number)
+            found.append((walk.check(tree, share), [Fraction(total) * size for total in walk.sums]))
         return found
 
     parts = list(reader.spread(done, [(k, reader.shares) for k in range(reader.shares)]))
     require(len(parts) == reader.shares, "limit", "a share of the work was not done")
-    columns = [list(zip(*column, strict=True)) for column in zip(*parts, strict=True)]
-    leaves = sum(sum(counts) for counts, _ in columns)
+    leaves = sum(count for part in parts for count, _ in part)
     require(leaves > 0, "tree", "no leaf was checked")
-    return leaves, [[sum(totals, Fraction(0)) for totals in zip(*sums, strict=True)] for _, sums in columns]
+    columns = [zip(*[sums for _, sums in column], strict=True) for column in zip(*parts, strict=True)]
+    return leaves, [[sum(same, Fraction(0)) for same in column] for column in columns], P
 
 
 Proof = tuple[Fraction, str, int, int]  # the bound that it proves, as it is spelled too; leaves and inequalities
 
 
-def check_paving(head: Head | Sum, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
-    """Check the proof and describe it."""
-    (claimed,), P, silence, trees = walks_of(head, evidence, reader, "bound")
-    bound = reader.number(claimed, "evidence.bound")
+def bound_of(evidence: Any, tolerance: Fraction, reader: Reader) -> tuple[Fraction, str]:
+    """Return the bound that evidence is said to prove, also as it is spelled."""
+    spelled = typed(typed(evidence, dict, "evidence").get("bound"), str, "evidence.bound")
+    bound = reader.number(spelled, "evidence.bound")
     require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
-
-    def made(j: int) -> Walk:
-        kind: Any = Added if isinstance(head, Sum) else Paving
-        walk: Walk = kind(head, target, j, bound, P, silence)
-        return walk
-
-    leaves = walked(made, trees, reader)[0]
-    return bound, claimed, leaves, 2 * leaves * len(head.values)
+    return bound, spelled
 
 
-def check_enlarged(head: Head, target: Target, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+def check_paving(statement: Statement, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+    """Check the proof and describe it."""
+    bound, spelled = bound_of(evidence, tolerance, reader)
+    leaves, _, _ = walked(Paving, statement, evidence, reader, bound, "bound")
+    return bound, spelled, leaves, 2 * leaves * statement.rows
+
+
+def check_enlarged(statement: Statement, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
     """Check the proof and describe it.
 
     Let b be the best token at a point. Any token i has |target - v_i| <= delta there, as b has, or else scores at most
     s_b - kappa: it weighs at most e^-kappa, and |target - v_i| <= delta + |v_b - v_i|. At most N - 1 tokens do.
     """
-    names = ("bound", "kappa", "delta", "precision", "columns")
-    _, claimed, *numbers, bits, columns = fields_of(evidence, "evidence", "kind", *names)
-    bound, kappa, delta = [reader.number(x, "evidence.bound, kappa or delta") for x in (claimed, *numbers)]
-    require(0 < bound <= tolerance, "claim", "evidence.bound: not positive, or more than the tolerance")
+    bound, spelled = bound_of(evidence, tolerance, reader)
+    names = ("kappa", "delta", "precision", "columns", "bound", "kind")
+    *texts, bits, columns, _, _ = fields_of(evidence, "evidence", *names)
+    kappa, delta = reader.numbers(texts, "evidence.kappa or delta")
     require(kappa > 0, "claim", "evidence.kappa: not positive")
     P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
-    leak = (head.tokens - 1) * point("exp", enclose(-kappa, P)[1], P)[1]
+    leak = (statement.tokens - 1) * point("exp", enclose(-kappa, P)[1], P)[1]
     leaves = 0
-    for j, proofs in enumerate(items_of(columns, len(head.selected), "evidence.columns")):
-        walk = Enlarged(head, target, j, kappa, delta, P, reader)
-        worst = delta + max(Fraction(leak * (high - low), 1 << 2 * P) for low, high in walk.spans)
+    for j, proofs in enumerate(typed(columns, list, "evidence.columns", statement.columns)):
+        walk = Enlarged(statement, j, P, kappa, delta, reader)
+        worst = delta + Fraction(leak * max(walk.part.spreads), 1 << 2 * P)
         require(worst <= bound, "leaf", f"column {j}: delta and the weight of tokens below kappa exceed the bound")
-        for i, proof in enumerate(items_of(proofs, head.tokens, f"evidence.columns[{j}]")):
+        for i, proof in enumerate(typed(proofs, list, f"evidence.columns[{j}]", statement.tokens)):
             leaves += walk.check_token(i, proof, f"evidence.columns[{j}][{i}]")
     require(leaves > 0, "tree", "no leaf was checked")
-    return bound, claimed, leaves, 2 * leaves * len(head.values) + 2 * len(head.box) * head.tokens * len(columns)
+    faces = 2 * len(statement.box) * statement.tokens * statement.columns
+    return bound, spelled, leaves, 2 * leaves * statement.rows + faces
 
 
-def check_integral(
-    head: Head, target: Target, evidence: Any, p: Fraction, tolerance: Fraction, reader: Reader
-) -> tuple[str, str, bool, int]:
-    """Check lower <= norm <= upper; return both, whether the claim is proved (else refuted), and the leaves."""
-    bounds, P, silence, trees = walks_of(head, evidence, reader, "lower", "upper")
-    lower, upper = [reader.number(end, "evidence.lower or upper") for end in bounds]
-    require(0 <= lower <= upper > 0, "claim", "evidence: not 0 <= lower <= upper > 0")
-    require(not lower <= tolerance < upper, "evidence", "the bounds neither prove nor refute the claim")
-    leaves, sums = walked(lambda j: Integral(head, target, j, p, P, silence), trees, reader)
-    least, most = [sum(totals) for totals in zip(*sums, strict=True)]
-    powers = [Arithmetic(2 * P, head.limits).power(p, enclose(end, 2 * P)) for end in (lower, upper)]
-    require(most <= powers[1][0], "leaf", "the leaves do not prove norm <= upper")
-    require(least >= powers[0][1], "leaf", "the leaves do not prove norm >= lower")
-    return bounds[0], bounds[1], upper <= tolerance, leaves
+def check_both(statement: Statement, evidence: Any, tolerance: Fraction, reader: Reader) -> Proof:
+    """Check two proofs of one claim; the better bound is proved."""
+    _, *parts = fields_of(evidence, "evidence", "kind", "paving", "enlarged")
+    found = []
+    for part, name in zip(parts, ("paving", "enlarged"), strict=True):
+        kind_of(part, f"evidence.{name}", name)
+        found.append(PROOFS[name](statement, part, tolerance, reader))
+    leaves, checked = [sum(counts) for counts in zip(*(proof[2:] for proof in found), strict=True)]
+    return *min(found)[:2], leaves, checked
 
 
-def check_layers(head: Head, evidence: Any, delta: Fraction, measure: Fraction, reader: Reader) -> tuple[int, int]:
-    """Check the proof; return the number of leaves and of inequalities."""
-    _, P, silence, trees = walks_of(head, evidence, reader)
-    leaves, sums = walked(lambda j: Layers(head, j, delta, P, silence), trees, reader)
-    for j, (layer,) in enumerate(sums):
-        require(layer <= measure, "leaf", f"column {j}: the layer is larger than the measure")
-    return leaves, len(trees) + sum(tree.count(".") for tree in trees)
+PROOFS: dict[str, Callable[[Statement, Any, Fraction, Reader], Proof]]
+PROOFS = {"paving": check_paving, "enlarged": check_enlarged, "both": check_both}
 
 
-def check_counterexample(
-    head: Head | Sum, target: Target, evidence: Any, tolerance: Fraction, reader: Reader
-) -> tuple[tuple[str, ...], tuple[int, int]]:
+def in_domain(statement: Statement, numbers: Any, reader: Reader) -> list[Fraction]:
+    """Read a point, which must lie in the box of the domain."""
+    place = reader.numbers(numbers, "evidence.point")
+    require(len(place) == len(statement.box), "shape", f"evidence.point: {len(place)} numbers")
+    inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, statement.box, strict=True))
+    require(inside, "point", "evidence.point: outside the box of the domain")
+    return place
+
+
+def error_at(statement: Statement, place: list[Fraction], r: int, j: int, P: int) -> Interval:
+    """Enclose target - T at a point, for entry [r, j]; the scores are exact, and relative to the best one."""
+    outputs = [statement.target.outputs[r][j]]
+    value: Interval = Evaluator(statement.target, P, statement.limits).enclosures(
+        [enclose(x, P) for x in place], outputs
+    )[0]
+    for head in statement.heads:
+        scores, values = head.at(head.scores(j), place), head.at(head.values[r], place)
+        ends = [enclose(score - max(scores), P) for score in scores]
+        weights = [(point("exp", lo, P)[0], point("exp", hi, P)[1]) for lo, hi in ends]
+        top = reduce(plus, [times(weight, enclose(x, P), P) for weight, x in zip(weights, values, strict=True)])
+        value = minus(value, divided(top, reduce(plus, weights), P))  # the best score adds 1 to the weights
+    return value
+
+
+def check_counterexample(statement: Statement, evidence: Any, tolerance: Fraction, reader: Reader) -> Any:
     """Check the refutation; return the point and the entry at which the tolerance is exceeded."""
     _, numbers, indices, bits = fields_of(evidence, "evidence", "kind", "point", "entry", "precision")
-    place = [reader.number(x, "evidence.point") for x in typed(numbers, list, "evidence.point")]
-    require(len(place) == len(head.box), "shape", f"evidence.point: {len(place)} numbers, not {len(head.box)}")
-    inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, head.box, strict=True))
-    require(inside, "point", "evidence.point: outside the box of the domain")
-    r, j = [count_of(i, "evidence.entry", 0, reader.limits.side) for i in items_of(indices, 2, "evidence.entry")]
-    require(r < len(head.values) and j < len(head.selected), "shape", f"evidence.entry: no entry [{r}, {j}]")
+    place = in_domain(statement, numbers, reader)
+    r, j = [count_of(i, "evidence.entry", 0, reader.limits.side) for i in typed(indices, list, "evidence.entry", 2)]
+    require(r < statement.rows and j < statement.columns, "shape", f"evidence.entry: no entry [{r}, {j}]")
     P = count_of(bits, "evidence.precision", 32, reader.limits.precision)
-    for condition in head.conditions:
-        holds = excludes(Evaluator(condition, P, head.limits), [enclose(x, P) for x in place], (1, 1))
+    for condition in statement.conditions:
+        holds = excludes(Evaluator(condition, P, reader.limits), [enclose(x, P) for x in place], (1, 1))
         require(holds, "point", "evidence.point: not proved to satisfy the conditions of the domain")
-    lo, hi = error_at(head, target, place, r, j, P)
-    exceeds = Fraction(max(lo, -hi), 1 << P) > tolerance
-    require(exceeds, "point", f"target - T in [{about(lo, P)}, {about(hi, P)}] does not exceed the tolerance")
+    exceeds = Fraction(absolute(error_at(statement, place, r, j, P))[0], 1 << P) > tolerance
+    require(exceeds, "point", "the error there is not proved to exceed the tolerance")
     return tuple(numbers), (r, j)
 
 
-def declared_of(value: Any, head: Head, reader: Reader) -> list[list[Region]]:
-    """Return the declared regions of each output column."""
-    columns, where = [], "statement.claim.regions"
-    for j, column in enumerate(items_of(value, len(head.selected), where)):
-        regions = []
-        for n, item in enumerate(typed(column, list, f"{where}[{j}]")):
-            place = f"{where}[{j}][{n}]"
-            token, neighbours, centre, radius = fields_of(item, place, "token", "neighbours", "centre", "radius")
-            i, *others = [count_of(k, place, 0, head.tokens - 1) for k in [token, *typed(neighbours, list, place)]]
-            require(len({i, *others}) == 1 + len(others), "malformed", f"{place}: a neighbour twice, or no other token")
-            ball = [reader.number(x, place) for x in [*items_of(centre, len(head.box), place), radius]]
-            require(ball[-1] >= 0, "claim", f"{place}: the radius is negative")
-            regions.append(Region(i, others, ball[:-1], ball[-1]))
-        require(len({region.token for region in regions}) == len(regions), "malformed", f"{where}[{j}]: a token twice")
-        columns.append(regions)
-    return columns
+def check_error(statement: Statement, evidence: Any, reader: Reader) -> Finding:
+    """Check a claim about the error."""
+    _, norm, spelled = fields_of(statement.claim, "statement.claim", "kind", "norm", "tolerance")
+    p = None if norm == "inf" else reader.number(norm, "statement.claim.norm")
+    tolerance = reader.number(spelled, "statement.claim.tolerance")
+    require((p is None or p >= 1) and tolerance > 0, "claim", "statement.claim: norm or tolerance out of range")
+    name = "" if p is None else f"_{printable(norm)}"
+    claim = f"|{printable(statement.text)} - T|{name} <= {printable(spelled)} on {statement.place}"
+    if p is not None:
+        statement.extended()
+        kind_of(evidence, "evidence", "integral")
+        ends = [typed(evidence.get(name), str, f"evidence.{name}") for name in ("lower", "upper")]
+        lower, upper = reader.numbers(ends, "evidence.lower or upper")
+        require(0 <= lower <= upper > 0, "claim", "evidence: not 0 <= lower <= upper > 0")
+        require(not lower <= tolerance < upper, "evidence", "the bounds neither prove nor refute the claim")
+        leaves, sums, P = walked(Integral, statement, evidence, reader, p, "lower", "upper")
+        least, most = [sum(totals) for totals in zip(*sums, strict=True)]
+        power = Arithmetic(2 * P, reader.limits).power
+        require(most <= power(p, enclose(upper, 2 * P))[0], "leaf", "the leaves do not prove norm <= upper")
+        require(least >= power(p, enclose(lower, 2 * P))[1], "leaf", "the leaves do not prove norm >= lower")
+        verdict, bound = ("proved", ends[1]) if upper <= tolerance else ("refuted", spelled)
+        return Finding(verdict, claim, bound, 2 * leaves * statement.rows, leaves, lower=ends[0])
+    kind = kind_of(evidence, "evidence", "counterexample", *PROOFS)
+    require(len(statement.heads) == 1 or kind in ("paving", "counterexample"), "unsupported", f"{kind}: sums of heads")
+    if kind == "counterexample":
+        return Finding("refuted", claim, spelled, 1, 0, *check_counterexample(statement, evidence, tolerance, reader))
+    _, proved, leaves, checked = PROOFS[kind](statement, evidence, tolerance, reader)
+    return Finding("proved", claim, proved, checked, leaves)
 
 
-def check_partition(head: Head, claim: Any, evidence: Any, reader: Reader) -> tuple[int, int, Any]:
-    """Check the proof or the refutation; return the numbers of regions and inequalities, and a point that refutes."""
-    columns = declared_of(claim, head, reader)
+def check_indicator(statement: Statement, evidence: Any, reader: Reader) -> Finding:
+    """Check a claim about the softmax outside a layer."""
+    _, *texts = fields_of(statement.claim, "statement.claim", "kind", "delta", "measure")
+    delta, measure = reader.numbers(texts, "statement.claim")
+    require(0 < delta < 1 and measure > 0, "claim", "statement.claim: delta or measure out of range")
+    statement.extended()
+    kind_of(evidence, "evidence", "layers")
+    leaves, sums, _ = walked(Layers, statement, evidence, reader, delta)
+    for j, (layer,) in enumerate(sums):
+        require(layer <= measure, "leaf", f"column {j}: the layer is larger than the measure")
+    claim = f"|softmax - one-hot| <= {printable(texts[0])} outside measure {printable(texts[1])} on {statement.place}"
+    checked = len(evidence["trees"]) + sum(tree.count(".") for tree in evidence["trees"])
+    return Finding("proved", claim, texts[1], checked, leaves)
+
+
+def check_partition(statement: Statement, evidence: Any, reader: Reader) -> Finding:
+    """Check a claim about regions: prove or refute it."""
+    _, claimed = fields_of(statement.claim, "statement.claim", "kind", "regions")
+    statement.extended()
+    require(not statement.conditions, "unsupported", "statement.domain.where: a partition is one of a box")
+    where, columns, head = "statement.claim.regions", list[list[Region]](), statement.heads[0]
+    for column in typed(claimed, list, where, statement.columns):
+        columns.append([])
+        for item in typed(column, list, where):
+            token, neighbours, centre, radius = fields_of(item, where, "token", "neighbours", "centre", "radius")
+            i, *others = [count_of(k, where, 0, head.tokens - 1) for k in [token, *typed(neighbours, list, where)]]
+            require(len({i, *others}) == 1 + len(others), "malformed", f"{where}: a neighbour twice, or no other token")
+            *ball, size = reader.numbers([*typed(centre, list, where, len(head.box)), radius], where)
+            require(size >= 0, "claim", f"{where}: the radius is negative")
+            columns[-1].append(Region(i, others, ball, size))
+        require(
+            len({region.token for region in columns[-1]}) == len(columns[-1]), "malformed", f"{where}: a token twice"
+        )
     total = sum(map(len, columns))
-    if kind_of(evidence, "evidence", "kind", "regions", "breach") == "regions":
-        _, proofs = fields_of(evidence, "evidence", "kind", "columns")
-        checked = 0
-        for j, proof in enumerate(items_of(proofs, len(columns), "evidence.columns")):
-            checked += Cells(head, j, columns[j], reader).check(proof, f"evidence.columns[{j}]")
-        require(checked > 0, "region", "nothing was checked")
-        return total, checked, None
-    _, column, name, numbers, tokens = fields_of(
-        evidence, "evidence", "kind", "column", "obligation", "point", "tokens"
+    claim = (
+        f"{total} regions are those of the best token, cover {statement.place}, meet on faces only, each in its ball"
     )
-    j = count_of(column, "evidence.column", 0, len(columns) - 1)
-    place = [reader.number(x, "evidence.point") for x in items_of(numbers, len(head.box), "evidence.point")]
-    inside = all(lo <= x <= hi for x, (lo, hi) in zip(place, head.box, strict=True))
-    require(inside, "point", "evidence.point: outside the box of the domain")
-    known = [count_of(k, "evidence.tokens", 0, head.tokens - 1) for k in typed(tokens, list, "evidence.tokens")]
-    fails = Cells(head, j, columns[j], reader).check_breach(typed(name, str, "evidence.obligation"), place, known)
+    cells = [Cells(head, j, column, reader, Fraction(0)) for j, column in enumerate(columns)]
+    if kind_of(evidence, "evidence", "regions", "breach") == "regions":
+        _, proofs = fields_of(evidence, "evidence", "kind", "columns")
+        proofs = typed(proofs, list, "evidence.columns", len(columns))
+        checked = sum(cell.check(proof) for cell, proof in zip(cells, proofs, strict=True))
+        require(total > 0, "region", "nothing was checked")
+        return Finding("proved", claim, None, checked, total)
+    names = ("kind", "column", "obligation", "point", "tokens")
+    _, column, name, numbers, tokens = fields_of(evidence, "evidence", *names)
+    cell, place = cells[count_of(column, "evidence.column", 0, len(columns) - 1)], in_domain(statement, numbers, reader)
+    known = [cell.token(k, "evidence.tokens") for k in typed(tokens, list, "evidence.tokens")]
+    fails = cell.check_breach(typed(name, str, "evidence.obligation"), place, known)
     require(fails, "point", f"evidence.point: {printable(name)} does not fail there")
-    return total, 1, tuple(numbers)
+    return Finding("refuted", claim, None, 1, total, tuple(numbers))
+
+
+CLAIMS = {"error": check_error, "indicator": check_indicator, "partition": check_partition}
 
 
 def check_document(document: Any, reader: Reader) -> Finding:
     """Check a certificate that has been parsed."""
-    limits = reader.limits
     version = typed(typed(document, dict, "certificate").get("format"), str, "format")
     require(version == "attncert/1", "format", f"unknown format {printable(version)}")
-    document.pop("notes", None)
-    names = ("format", "statement", "statement_sha256", "evidence")
-    _, statement, seal, evidence = fields_of(document, "certificate", *names)
-    canonical = json.dumps(statement, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    names = ["format", "statement", "statement_sha256", "evidence"]
+    _, content, seal, evidence, *_ = fields_of(document, "certificate", *names, *["notes"] * ("notes" in document))
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
     require(typed(seal, str, "statement_sha256") == digest, "digest", f"the statement has the digest {digest}")
-
-    text, domain, attention, claim = fields_of(statement, "statement", "target", "domain", "attention", "claim")
-    where = "statement.claim"
-    kind = kind_of(claim, where, "kind", "error", "indicator", "partition")
-    if kind == "partition":
-        _, regions = fields_of(claim, where, "kind", "regions")
-        require(text is None, "malformed", "statement.target: not null")
-        head: Any = Head(attention, domain, reader)
-        require("where" not in domain, "unsupported", "statement.domain.where: a partition is one of a box")
-        require(all(lo < hi for lo, hi in head.box), "domain", "statement.domain.box: a side with lo = hi")
-        require(evidence is not None, "evidence", "a claim without evidence")
-        total, checked, spot = check_partition(head, regions, evidence, reader)
-        sides = " x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"])
-        summary = f"{total} regions are those of the best token, cover {printable(sides, 400)}, meet on faces only"
-        verdict = "proved" if spot is None else "refuted"
-        return Finding(verdict, digest, f"{summary}, each in its ball", None, checked, total, head.tokens, spot)
-    error = kind == "error"
-    first, last = ("norm", "tolerance") if error else ("delta", "measure")
-    _, *written = fields_of(claim, where, "kind", first, last)
-    uniform = error and written[0] == "inf"
-    p = delta = Fraction(1, 2) if uniform else reader.number(written[0], f"{where}.{first}")
-    require(uniform or (p >= 1 if error else 0 < delta < 1), "claim", f"{where}.{first}: out of range")
-    require(p <= limits.norm, "limit", f"{where}.{first}: more than {limits.norm}")
-    tolerance = measure = reader.number(written[1], f"{where}.{last}")
-    require(tolerance > 0, "claim", f"{where}.{last}: not positive")
-    several = uniform and type(attention) is dict and attention.get("kind") == "sum"
-    head = (Sum if several else Head)(attention, domain, reader)
-    require(uniform or all(lo < hi for lo, hi in head.box), "domain", "statement.domain.box: a side with lo = hi")
-    lines = typed(domain.get("where", []), list, "statement.domain.where")
-    conditions = [typed(line, str, "statement.domain.where") for line in lines]
-    head.conditions = [Target(line, head.inputs, limits, condition=True) for line in conditions]
-    sides = " where ".join([" x ".join(f"[{lo}, {hi}]" for lo, hi in domain["box"]), *conditions])
+    statement = Statement(content, reader)
+    kind = kind_of(statement.claim, "statement.claim", *CLAIMS)
     require(evidence is not None, "evidence", "a claim without evidence")
-    if not error:
-        require(text is None, "malformed", "statement.target: not null")
-        kind_of(evidence, "evidence", "kind", "layers")
-        leaves, checked = check_layers(head, evidence, delta, measure, reader)
-        outside = f"outside measure {printable(written[1])} on {printable(sides, 400)}"
-        summary = f"|softmax - one-hot| <= {printable(written[0])} {outside}"
-        return Finding("proved", digest, summary, written[1], checked, leaves, head.tokens)
-
-    target = Target(typed(text, str, "statement.target"), head.inputs, limits)
-    shape, wanted = (len(target.outputs), len(target.outputs[0])), (len(head.values), len(head.selected))
-    require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
-    norm = "" if uniform else f"_{printable(written[0])}"
-    summary = f"|{printable(text)} - T|{norm} <= {printable(written[1])} on {printable(sides, 400)}"
-    if not uniform:
-        kind_of(evidence, "evidence", "kind", "integral")
-        lower, bound, holds, leaves = check_integral(head, target, evidence, p, tolerance, reader)
-        verdict, bound = ("proved", bound) if holds else ("refuted", written[1])
-        return Finding(verdict, digest, summary, bound, 2 * leaves * shape[0], leaves, head.tokens, lower=lower)
-    checks: dict[str, Callable[..., Proof]] = {"paving": check_paving, "enlarged": check_enlarged}
-    kinds = ["paving"] if several else [*checks, "both"]
-    kind = kind_of(evidence, "evidence", "kind", *kinds, "counterexample")
-    if kind == "counterexample":
-        place, at = check_counterexample(head, target, evidence, tolerance, reader)
-        return Finding("refuted", digest, summary, written[1], 1, 0, head.tokens, place, at)
-    parts = {kind: evidence}
-    if kind == "both":
-        _, *both = fields_of(evidence, "evidence", "kind", *checks)
-        parts = dict(zip(checks, both, strict=True))
-    found = []
-    for name, part in parts.items():
-        kind_of(part, f"evidence.{name}", "kind", name)
-        found.append(checks[name](head, target, part, tolerance, reader))
-    leaves, checked = [sum(counts) for counts in zip(*(proof[2:] for proof in found), strict=True)]
-    return Finding("proved", digest, summary, min(found)[1], checked, leaves, head.tokens)
+    found = CLAIMS[kind](statement, evidence, reader)
+    return replace(found, tokens=statement.tokens, statement_sha256=digest)
 
 
 def check_bytes(data: bytes, limits: Limits = Limits(), shares: int = 1, spread: Spread = map) -> Finding:
@@ -2544,8 +2241,7 @@ def check_bytes(data: bytes, limits: Limits = Limits(), shares: int = 1, spread:
 def check_file(path: str | PathLike[str], limits: Limits = Limits()) -> Finding:
     """Check the certificate in a file; raise OSError if it cannot be read."""
     with open(path, "rb") as stream:
-        data = read_at_most(stream.read, limits.document)
-    return check_bytes(data, limits)
+        return check_bytes(read_at_most(stream.read, limits.document), limits)
 
 
 def main(argv: Sequence[str]) -> int:
