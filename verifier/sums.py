@@ -1,10 +1,8 @@
 """Branch and bound for sums of heads: T = sum_h T_h, each with a softmax of its own.
 
-The sign form has no common denominator here, so each T_h is enclosed by itself, and f - sum_h T_h bounded directly:
-
-* order 0: by the ranges of the weighted means over the score boxes of the heads (ranges.py);
-* order K: by Taylor models T_h = T0 + M1 / M0 (jensen.py), M0 >= 1 up to rounding by Jensen's inequality, taken off the
-  model of f, as one polynomial: what f and the T_h have in common cancels.
+At order 0 each T_h is enclosed by itself, by the range of its weighted means over the score boxes of its tokens
+(ranges.py), and taken off f. At order K the T_h = T0 + M1 / M0 (jensen.py) have the product of their M0 for a common
+denominator, and the sign form is that of a single head: what f and the T_h have in common cancels.
 
 A block holds the active tokens of all heads of a box in the order of the heads, numbered throughout: the tokens of head
 h that are not there have been dropped, so the silent ones of head h weigh at most (N_h - active) 2^-k of its weights.
@@ -116,38 +114,42 @@ class SumSearch(PavingSearch):
     def _expanded(self, live: IntArray, centre: FloatArray, radius: FloatArray, actives: Sequence[Active]) -> BoolArray:
         """Tell on which of the boxes `live` the models of the heads prove the bound.
 
-        Rounding argument. Models keep their own. The coefficients of bound +- E are rounded once more, and at most A +
+        f - sum of T_h = N / D with D the product of the M0 of the heads, in turn N -> (N - T0 D) M0 - M1 D, D -> D M0;
+        e D +- N >= 0 is what is proved, e being the bound less what silent tokens may move the T_h.
+
+        Rounding argument. Models keep their own. The coefficients of e D +- N are rounded twice more, and at most A +
         2 m times in `least`, A their number: 2^-44 of the sum of their sizes is far more. NaN fails.
         """
         f = models(self.target, centre[live], radius[live], self.order)
-        rows, m = range(len(self.entries)), centre.shape[1]
-        terms = math.comb(m + self.order, self.order)
-        sums = [Model(np.zeros((1, 1)), np.zeros(1), m, self.order, 0) for _ in rows]
+        rows, m, order = range(len(self.entries)), centre.shape[1], self.order
+        terms = math.comb(m + order, order)
+        one = Model(np.ones((1, 1)), np.zeros(1), m, order, 0)
+        fractions = [(one, f[entry]) for entry in self.entries]
+        bounds = np.full((len(rows), len(live)), self.bound)
         for search, block, d_centre, _, _ in actives:
-            head = search.head
-            coefficients = np.full((len(rows), terms, len(live)), np.nan)
-            remainders = np.full((len(rows), len(live)), np.nan)
+            moments = np.full((1 + len(rows), terms, len(live)), np.nan)
+            remainders = np.full((1 + len(rows), len(live)), np.nan)
+            near = np.zeros((len(rows), 1 + m, len(live)))
             for part, zeroth, firsts, middle in expansions(
-                head, rows, block, live, d_centre, centre, radius, self.order
+                search.head, rows, block, live, d_centre, centre, radius, order
             ):
-                inverse = zeroth.reciprocal()
-                leak = up(block.dropped[live[part]] * self.leak)
-                for r in rows:
-                    near = Model(middle[r], np.zeros(len(part)), m, self.order, int(len(middle[r]) > 1))
-                    T = near + firsts[r] * inverse
-                    coefficients[r][:, part] = T.padded(self.order)
-                    remainders[r][part] = up(T.remainder + up(leak * up(head.value_max[r] - head.value_min[r])))
-            sums = [
-                total + Model(coefficients[r], remainders[r], m, self.order, self.order) for r, total in enumerate(sums)
-            ]
+                for n, model in enumerate([zeroth, *firsts]):
+                    moments[n][:, part], remainders[n][part] = model.padded(order), model.remainder
+                near[:, : middle.shape[1], part] = middle
+            M0, *M1 = (Model(*pair, m, order, order) for pair in zip(moments, remainders, strict=True))
+            leak = up(block.dropped[live] * self.leak)
+            for r, (D, N) in enumerate(fractions):
+                T0 = Model(near[r], np.zeros(len(live)), m, order, 1)
+                fractions[r] = D * M0, (N - D * T0) * M0 - D * M1[r]
+                bounds[r] = down(bounds[r] - up(leak * up(search.head.value_max[r] - search.head.value_min[r])))
         passed = np.ones(len(live), np.bool_)
-        for total, entry in zip(sums, self.entries, strict=True):
-            error = f[entry] - total
-            polynomial = error.padded(self.order)
-            size = np.abs(polynomial).sum(axis=0) + self.bound
-            rest = (error.remainder + 2.0**-44 * size) * UP
+        for bound, (D, N) in zip(bounds, fractions, strict=True):
+            scaled, polynomial = bound * D.padded(order), N.padded(order)
+            size = np.abs(scaled).sum(axis=0) + np.abs(polynomial).sum(axis=0)
+            rest = (bound * D.remainder + N.remainder + 2.0**-44 * size) * UP
+            passed &= bound >= 0
             for sign in (1.0, -1.0):
-                passed &= self.bound + least(sign * polynomial, m, self.order) - rest >= 0
+                passed &= least(scaled + sign * polynomial, m, order) - rest >= 0
         return passed
 
     def _worst(
