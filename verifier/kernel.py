@@ -43,7 +43,7 @@ class Limits:
     """What a certificate may ask for; beyond a limit it is rejected with the reason `limit`."""
 
     document: int = 1 << 30  # bytes, also after decompression
-    number: int = 20_000  # characters of a number
+    number: int = 20_000  # characters of a number; 4,000 of one that is not hexadecimal
     exponent: int = 50_000  # size of a written exponent
     size: int = 1 << 34  # bits of all numbers of the document together, and 64 for each stored entry of a matrix
     exact: int = 10_000_000  # bits of a number in the exact arithmetic, and of an integer power before it is rounded
@@ -373,7 +373,8 @@ FUNCTIONS |= {"floor", "where", "min", "max"}
 
 def rational(text: str, where: str, limits: Limits) -> Fraction:
     """Return the rational that a number spells: hexadecimal, decimal or a ratio."""
-    require(len(text) <= limits.number, "limit", f"{where}: number of {len(text)} characters")
+    most = limits.number if "x" in text else min(limits.number, 4000)  # Python does not convert more decimal digits
+    require(len(text) <= most, "limit", f"{where}: number of {len(text)} characters")
     require(NUMBER.fullmatch(text) is not None, "malformed", f"{where}: no exact number: {printable(text)}")
     mantissa, mark, exponent = text.lower().partition("p" if "x" in text else "e")
     require(len(exponent) <= 9 and abs(int(exponent or 0)) <= limits.exponent, "limit", f"{where}: a large exponent")
