@@ -270,13 +270,12 @@ def test_lower_bounds_at_points_are_true(seed: int) -> None:
 
 
 def walk_of(statement: Statement, P: int, silence: int = 30, kind: Any = kernel.Paving) -> Any:
-    document = json_of(statement, None)["statement"]
-    head = kernel.Head(document["attention"], document["domain"], kernel.Reader(LIMITS))
-    return kind(head, kernel.Target(statement.function.source, head.inputs, LIMITS), 0, Fraction(1), P, silence)
+    read = kernel.Statement(json_of(statement, None)["statement"], kernel.Reader(LIMITS))
+    return kind(read, 0, P, silence, Fraction(1))
 
 
-def random_walk(rnd: random.Random, target: str = "0") -> tuple[Statement, Any, kernel.Box, kernel.Tokens]:
-    """A head with affine values, a walk about it at any precision, one of its boxes and the active tokens there."""
+def random_walk(rnd: random.Random, target: str = "0") -> tuple[Statement, Any, kernel.Active]:
+    """A head with affine values, a walk about it at any precision, one of its boxes with the active tokens there."""
     m, n = rnd.choice([1, 2, 3]), rnd.choice([1, 2, 5])
     domain = "x".join(rnd.choice(["[-1,1]", "[0,1/3]", "[99.9,100.1]", "[-7,1/7]", "[1/3,1/3]"]) for _ in range(m))
     rows = rnd.choice([1, 2])
@@ -290,8 +289,9 @@ def random_walk(rnd: random.Random, target: str = "0") -> tuple[Statement, Any, 
     walk = walk_of(statement, rnd.choice([32, 40, 64, 100]))
     box = walk.root
     for _ in range(rnd.choice([0, 1, 4, 9])):
-        box = walk.halves(box, str(rnd.randrange(m)), 0)[rnd.randrange(2)]
-    return statement, walk, box, walk.without_silent(box, walk.all)[0]
+        box = walk.halves(box, str(rnd.randrange(m)), "here")[rnd.randrange(2)]
+    (active,) = walk.active(box, walk.all)
+    return statement, walk, active
 
 
 def points_in(walk: Any, box: kernel.Box, rnd: random.Random) -> tuple[list[Fraction], list[Fraction]]:
@@ -301,18 +301,18 @@ def points_in(walk: Any, box: kernel.Box, rnd: random.Random) -> tuple[list[Frac
         Fraction(lo + hi, 2 << walk.P) + t * Fraction(hi - lo, 2 << walk.P)
         for t, (lo, hi, _, _) in zip(u, box, strict=True)
     ]
-    x = [lo if lo == hi else t for t, (lo, hi) in zip(x, walk.head.box, strict=True)]
+    x = [lo if lo == hi else t for t, (lo, hi) in zip(x, walk.statement.box, strict=True)]
     return u, x
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_kernel_encloses_values_on_boxes(seed: int) -> None:
     rnd = random.Random(f"values {seed}")
-    statement, walk, box, tokens = random_walk(rnd)
+    statement, walk, active = random_walk(rnd)
+    (part,), box, tokens = walk.parts, active.box, active.tokens
     reduced, unit = reduce_head(statement.attention)[0], Fraction(1, 1 << walk.P)
-    for row, v in enumerate(walk.at_box(box, tokens)):
-        lows, highs = v.ranges()
-        least, greatest = walk.spans[row]
+    for row, v in enumerate(part.at(box, tokens)):
+        ends = [(-high, -low) for low, high in kernel.gaps((0, 0), v)]
         assert v.moved <= 40 + 2 * 101 * len(box)
         for _ in range(5):
             u, x = points_in(walk, box, rnd)
@@ -323,8 +323,14 @@ def test_the_kernel_encloses_values_on_boxes(seed: int) -> None:
             for n, value in enumerate(exact):
                 near = v.values[n] + sum(part[n] * u[k] for k, part in v.parts.items())
                 assert near * unit <= value <= (near + v.moved) * unit
-                assert lows[n] * unit <= value <= highs[n] * unit
-                assert least * unit <= value <= greatest * unit
+                assert ends[n][0] * unit <= value <= ends[n][1] * unit
+        corners = [
+            row_of(reduced.values[row], i) + sum(row_of(rows[row], i) * x[k] for k, rows in reduced.slopes.items())
+            for x in product(*walk.statement.box)
+            for i in range(reduced.tokens)
+        ]
+        spread = part.spreads[row] * unit
+        assert max(corners) - min(corners) <= spread <= max(corners) - min(corners) + 10**4 * unit
 
 
 def row_of(row: Any, i: int) -> Fraction:
@@ -337,20 +343,22 @@ def test_the_kernel_encloses_differences(order: int) -> None:
     rnd = random.Random(f"differences {order}")
     for source in ("sin(3*x0)", "x0**3 - x0/3", "exp(x0)", "abs(x0 - 1/7)", "1/(3+x0)"):
         for name in range(6):
-            statement, walk, box, _ = random_walk(random.Random(f"{order} {source} {name}"), source)
+            statement, walk, active = random_walk(random.Random(f"{order} {source} {name}"), source)
+            box = active.box
             if len(box) == 1:
                 continue
-            free = [k for k, (lo, hi) in enumerate(walk.head.box) if lo < hi]
+            free = [k for k, (lo, hi) in enumerate(walk.statement.box) if lo < hi]
             if len(free) > 2 and order > 4:
                 continue
             mark = kernel.SCORES[order - 1]
             try:
-                made, (f, *_), _ = walk.models(mark, box, walk.all, walk.all[1])
+                made = kernel.Leaf(walk, mark, box, [active]).models
+                f = made.value(walk.outputs[0])
             except kernel.Rejected:
                 continue
             parts = {k: rnd.choice([0, f.coefs[made.place(k)], rnd.randint(-1 << walk.P, 1 << walk.P)]) for k in free}
             for model in (made, None):
-                low, high = walk.range(f, model, parts)
+                ((low, high),) = kernel.gaps(f, kernel.Values([0], {k: [part] for k, part in parts.items()}, 0), model)
                 for _ in range(4):
                     u, x = points_in(walk, box, rnd)
                     with flint.ctx.workprec(BITS):
@@ -364,18 +372,18 @@ def test_the_kernel_encloses_differences(order: int) -> None:
 def test_the_kernel_encloses_the_fraction(seed: int) -> None:
     """N = (f - T') M0 up to the remainders, with the models of one common factor of the weights."""
     rnd = random.Random(f"fraction {seed}")
-    statement, walk, box, tokens = random_walk(rnd, rnd.choice(["0", "sin(2*x0)", "x0**2/3"]))
-    if len(box) == 1:
-        statement = replace(statement)
-    tokens, centres, _ = walk.without_silent(box, walk.all)
+    statement, walk, active = random_walk(rnd, rnd.choice(["0", "sin(2*x0)", "x0**2/3"]))
+    (part,), box, tokens = walk.parts, active.box, active.tokens
     mark = kernel.ORDERS[rnd.randrange(4)]
     try:
-        made, f, jets = walk.models(mark, box, tokens, centres)
+        leaf = kernel.Leaf(walk, mark, box, [active])
+        f = [leaf.models.value(output) for output in walk.outputs]
     except kernel.Rejected:
         return
     reduced, unit = reduce_head(statement.attention)[0], fmpq(1, 1 << walk.P)
-    for row, v in enumerate(walk.at_box(box, tokens)):
-        M0, N = walk.fraction(made, f[row], v, jets)
+    made = leaf.models
+    for row, v in enumerate(part.at(box, tokens)):
+        M0, N = leaf.fraction(row, f[row])
         for _ in range(4):
             u, x = points_in(walk, box, rnd)
             with flint.ctx.workprec(BITS):
@@ -500,7 +508,7 @@ def test_the_norm_of_the_error_is_enclosed(p: str) -> None:
 def test_score_boxes_bound_the_norm_where_nothing_can_be_expanded() -> None:
     """A tree of score boxes alone: the sums enclose the norm, in the kernel."""
     statement = replace(two_tokens(40), claim=LpError(Fraction(1), Fraction(1)))
-    walk = walk_of(statement, 64, 40, lambda head, target, j, p, P, k: kernel.Integral(head, target, j, p, P, k))
+    walk = walk_of(statement, 64, 40, kernel.Integral)
     walk.check(complete(9))
     lower, upper = [float(Fraction(total, 1 << 128)) * 2 for total in walk.sums]
     true = math.pi**2 / 24 / 40**2 * 2  # the integral of z (1 - tanh(beta z)) over z > 0 is pi^2 / (24 beta^2)

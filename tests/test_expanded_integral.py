@@ -129,34 +129,42 @@ def random_poly(rnd: random.Random, m: int, K: int, size: int, clear: bool) -> P
 # The kernel, told what the error is
 
 
-class Told(kernel.Integral):
-    """The head does not matter: f - T' = N is given, in units of 2^-P, with M0 = 1."""
+class Told(kernel.Leaf):
+    """The head does not matter: f - T' = N is given, in units of 2^-P, with D = 1."""
 
     poly: Poly
     rest: int
 
-    def fraction(self, models: Any, f: Any, values: Any, jets: Any) -> Any:
-        axes = models.table.axes
-        m = len(models.free)
-        coefs = [int(self.poly.get(tuple(each.count(k) for k in range(m)), 0)) for each in axes]
-        return models.constant((1 << self.P, 1 << self.P)), models.bounded(coefs, self.rest)
+    def fraction(self, row: int, f: Any) -> Any:
+        models, m = self.models, len(self.models.free)
+        coefs = [int(self.poly.get(tuple(each.count(k) for k in range(m)), 0)) for each in models.table.axes]
+        return models.number(1), models.bounded(coefs, self.rest)
+
+
+def told_bounds(
+    walk: kernel.Integral, box: kernel.Box, mark: str, poly: Poly, rest: int, kind: type[Told] = Told, active: int = 3
+) -> tuple[int, int]:
+    """What the kernel makes of a leaf with some active tokens, in units of 2^-F."""
+    (part,) = walk.parts
+    tokens = [numbers[:active] for numbers in part.all]
+    leaf = kind(walk, mark, box, [kernel.Active(box, tokens, tokens[1], [0] * active)])
+    leaf.poly, leaf.rest = poly, rest
+    return walk.expanded(leaf, 0, leaf.models.value(walk.outputs[0]))
 
 
 def told(
     rnd: random.Random, m: int, p: Fraction, P: int, silence: int, tokens: int = 3
-) -> tuple[Told, kernel.Box, list[tuple[Fraction, Fraction]]]:
+) -> tuple[kernel.Integral, kernel.Box, list[tuple[Fraction, Fraction]]]:
     """A walk, a box of it, and where that lies in its outward box, which is [-1, 1]^m."""
     sides = [rnd.choice(SIDES) for _ in range(m)]
     domain = "x".join(f"[{lo},{hi}]" for lo, hi in sides)
     statement = lp_statement("0", domain, [[0] * tokens] * m, [0] * tokens, [[0] * tokens], p)
-    document = json_of(statement, None)["statement"]
-    head = kernel.Head(document["attention"], document["domain"], kernel.Reader(LIMITS))
-    walk = Told(head, kernel.Target("0", head.inputs, LIMITS), 0, p, P, silence)
+    walk = walk_of(statement, P, silence)
     box = walk.root
     for _ in range(rnd.choice([0, 1, 3, 6, 10])):
-        box = walk.halves(box, str(rnd.randrange(m)), 0)[rnd.randrange(2)]
+        box = walk.halves(box, str(rnd.randrange(m)), "here")[rnd.randrange(2)]
     inner = []
-    for (start, stop), (lo, hi, index, level) in zip(head.box, box, strict=True):
+    for (start, stop), (lo, hi, index, level) in zip(walk.statement.box, box, strict=True):
         width = (stop - start) / 2**level
         centre, radius = Fraction(lo + hi, 2 << P), Fraction(hi - lo, 2 << P)
         a, b = start + width * index, start + width * (index + 1)
@@ -176,29 +184,28 @@ def test_the_kernel_bounds_the_mean_of_every_error_that_a_model_allows(p: Fracti
         P, silence = rnd.choice([8, 12, 20, 40, 64]), rnd.choice([1, 2, 3, 8, 20])
         walk, box, inner = told(rnd, m, p, P, silence)
         size = rnd.choice([3, 50, 1 << P, 1 << P + 6])
-        walk.poly = poly = random_poly(rnd, m, K, size, clear=bool(p % 2) or rnd.random() < 0.6)
-        walk.rest, moved, span = (
+        poly = random_poly(rnd, m, K, size, clear=bool(p % 2) or rnd.random() < 0.6)
+        rest, moved, span = (
             rnd.choice([0, 0, 2, size // 16]),
             rnd.choice([0, 1, size // 16]),
             rnd.choice([0, size // 4]),
         )
-        walk.values, walk.spans = [([0, 0, 0], {}, moved)], [(0, span)]
+        walk.parts[0].values, walk.parts[0].spreads = [([0, 0, 0], {}, moved)], [span]
         active = rnd.choice([1, 2, 3])
-        tokens = [numbers[:active] for numbers in walk.all]
-        slip = walk.rest + moved + Fraction((3 - active) * span, 2**silence)
+        slip = rest + moved + Fraction((3 - active) * span, 2**silence)
         mark = kernel.ORDERS[K - 1]
         zero = (0,) * m
         if p % 2 and abs(poly[zero]) < reach(poly) + slip + 3:
-            poly = walk.poly = plus(poly, Fraction((1 if poly[zero] > 0 else -1) * math.ceil(slip + 3)))
-        ((below, above),) = walk.expanded(mark, box, tokens, tokens[1])
-        unit = Fraction(1, 2**P)
+            poly = plus(poly, Fraction((1 if poly[zero] > 0 else -1) * math.ceil(slip + 3)))
+        below, above = told_bounds(walk, box, mark, poly, rest, active=active)
+        unit, whole = Fraction(1, 2**P), Fraction(1, 2**walk.F)
         sign = -1 if p % 2 and poly[zero] < 0 else 1
         for s in (-1, 0, 1):
             error = {each: sign * c * unit for each, c in plus(poly, s * slip).items()}
             true = mean(power(error, int(p)), inner)
-            assert below * unit <= true <= above * unit, (s, K, P, silence)
+            assert below * whole <= true <= above * whole, (s, K, P, silence)
         positive += below > 0
-        close += above <= below * Fraction(11, 10) + 1
+        close += above <= below * Fraction(11, 10) + (1 << walk.F - P)
     assert positive >= 2
     assert close >= 1
 
@@ -211,20 +218,19 @@ def test_the_kernel_bounds_the_mean_of_a_fractional_power() -> None:
         p = rnd.choice([Fraction(5, 2), Fraction(3, 2), Fraction(17, 7)])
         walk, box, inner = told(rnd, 1, p, P, silence)
         size = rnd.choice([50, 1 << P, 1 << P + 6])
-        walk.poly = random_poly(rnd, 1, K, size, clear=True)
-        walk.rest, moved, span = rnd.choice([0, 2, size // 16]), rnd.choice([0, 1, size // 16]), rnd.choice([0, size])
-        walk.values, walk.spans = [([0, 0, 0], {}, moved)], [(0, span)]
-        tokens = [numbers[:2] for numbers in walk.all]
-        slip = walk.rest + moved + Fraction(span, 2**silence)
-        sign = -1 if walk.poly[0,] < 0 else 1
-        walk.poly = plus(walk.poly, Fraction(sign * math.ceil(slip + 3)))
-        ((below, above),) = walk.expanded(kernel.ORDERS[K - 1], box, tokens, tokens[1])
+        poly = random_poly(rnd, 1, K, size, clear=True)
+        rest, moved, span = rnd.choice([0, 2, size // 16]), rnd.choice([0, 1, size // 16]), rnd.choice([0, size])
+        walk.parts[0].values, walk.parts[0].spreads = [([0, 0, 0], {}, moved)], [span]
+        slip = rest + moved + Fraction(span, 2**silence)
+        sign = -1 if poly[0,] < 0 else 1
+        poly = plus(poly, Fraction(sign * math.ceil(slip + 3)))
+        below, above = told_bounds(walk, box, kernel.ORDERS[K - 1], poly, rest, active=2)
         with mpmath.workdps(40):
             for s in (-1, 0, 1):
-                numbers = [walk.poly.get((n,), Fraction(0)) for n in range(9)]
+                numbers = [poly.get((n,), Fraction(0)) for n in range(9)]
                 coefs = [mpf(sign * (c + (s * slip if n == 0 else 0)) / 2**P) for n, c in enumerate(numbers)]
                 true = mean_of_power(coefs, mpf(p), *map(mpf, inner[0]))
-                unit = mpmath.mpf(2) ** -P
+                unit = mpmath.mpf(2) ** -walk.F
                 assert below * unit <= true * (1 + mpmath.mpf("1e-15"))
                 assert true * (1 - mpmath.mpf("1e-15")) <= above * unit
         positive += below > 0
@@ -245,22 +251,21 @@ def test_an_error_that_may_change_its_sign_has_a_size(p: str) -> None:
     rnd = random.Random(f"sign {p}")
     for constant, rest, is_open in ((11, 0, False), (-11, 0, False), (10, 1, True), (0, 0, True), (-10, 3, True)):
         walk, box, _ = told(rnd, 1, Fraction(p), 40, 20)
-        walk.poly, walk.rest = {(0,): Fraction(constant << 30), (1,): Fraction(10 << 30)}, rest
+        poly = {(0,): Fraction(constant << 30), (1,): Fraction(10 << 30)}
         if is_open and p == "5/2":
             with pytest.raises(kernel.Rejected):
-                list(walk.expanded("C", box, walk.all, walk.all[1]))
+                told_bounds(walk, box, "C", poly, rest)
             continue
-        ((below, above),) = walk.expanded("C", box, walk.all, walk.all[1])
+        below, above = told_bounds(walk, box, "C", poly, rest)
         assert 0 <= below < above
         if is_open:
             size = Fraction((abs(constant) + 10 << 30) + rest + 1, 1 << 40)
             assert below == 0
-            assert size ** int(p) <= Fraction(above, 1 << 40) * (1 + Fraction(1, 10**6))
-            assert Fraction(above, 1 << 40) <= size ** int(p) * 5 + Fraction(1, 1 << 30)
+            assert size ** int(p) <= Fraction(above, 1 << 80) * (1 + Fraction(1, 10**6))
+            assert Fraction(above, 1 << 80) <= size ** int(p) * 5 + Fraction(1, 1 << 30)
     walk, box, _ = told(rnd, 1, Fraction(2), 40, 20)
-    walk.poly, walk.rest = {(0,): Fraction(0), (1,): Fraction(1 << 40)}, 0
-    ((below, above),) = walk.expanded("C", box, walk.all, walk.all[1])
-    assert (1 << 40) * Fraction(33, 100) < below <= above < (1 << 40) * Fraction(34, 100)
+    below, above = told_bounds(walk, box, "C", {(0,): Fraction(0), (1,): Fraction(1 << 40)}, 0)
+    assert (1 << 80) * Fraction(33, 100) < below <= above < (1 << 80) * Fraction(34, 100)
 
 
 @pytest.mark.parametrize("p", [1, 3, 7])
@@ -269,47 +274,51 @@ def test_an_error_that_touches_0_has_a_sign(p: int) -> None:
     rnd = random.Random(f"touch {p}")
     for sign in (1, -1):
         walk, box, inner = told(rnd, 1, Fraction(p), 40, 20)
-        walk.poly, walk.rest = {(0,): Fraction(sign << 40), (1,): Fraction(-sign << 40)}, 0
-        ((below, above),) = walk.expanded("G", box, walk.all, walk.all[1])
+        poly = {(0,): Fraction(sign << 40), (1,): Fraction(-sign << 40)}
+        below, above = told_bounds(walk, box, "G", poly, 0)
         true = mean(power({(0,): Fraction(1), (1,): Fraction(-1)}, p), inner)
-        assert below <= true * 2**40 <= above
-        assert above < true * 2**40 * Fraction(101, 100)
+        assert below <= true * 2**80 <= above
+        assert above < true * 2**80 * Fraction(101, 100)
 
 
 def test_a_denominator_that_touches_0_is_refused() -> None:
     class Vanishing(Told):
-        def fraction(self, models: Any, f: Any, values: Any, jets: Any) -> Any:
-            _, N = super().fraction(models, f, values, jets)
-            one = 1 << self.P
-            return models.bounded([one, one], 0), N
+        def fraction(self, row: int, f: Any) -> Any:
+            _, N = super().fraction(row, f)
+            one = 1 << self.models.P
+            return self.models.bounded([one, one], 0), N
 
     walk, box, _ = told(random.Random(1), 1, Fraction(2), 40, 20)
-    vanishing = Vanishing(walk.head, walk.target, 0, Fraction(2), 40, 20)
-    vanishing.poly, vanishing.rest = {(0,): Fraction(1 << 40)}, 0
+    poly = {(0,): Fraction(1 << 40)}
+    assert told_bounds(walk, box, "A", poly, 0)[0] > 0
     with pytest.raises(kernel.Rejected, match="too large for an expansion"):
-        list(vanishing.expanded("A", box, walk.all, walk.all[1]))
+        told_bounds(walk, box, "A", poly, 0, Vanishing)
 
 
-def test_sums_are_rounded_outward_on_boxes_below_the_precision() -> None:
+def test_sums_are_rounded_outward_on_boxes_below_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """2^-21 of the volume, in units of 2^-16: one unit above, and nothing below."""
+
+    class One(Told):
+        poly, rest = {(0, 0, 0): Fraction(1 << 8)}, 0
+
     statement = lp_statement("0", "[0,1]^3", [[0] * 3] * 3, [0] * 3, [[0] * 3], Fraction(2))
-    known = walk_of(statement, 8, 20)
-    walk = Told(known.head, known.target, 0, Fraction(2), 8, 20)
-    walk.poly, walk.rest, box = {(0, 0, 0): Fraction(1 << 8)}, 0, walk.root
+    walk = walk_of(statement, 8, 20)
+    box = walk.root
     for step in range(21):
-        box = walk.halves(box, str(step % 3), 0)[1]
-    ((below, above),) = walk.expanded("A", box, walk.all, walk.all[1])
-    assert 0 < below <= 1 << 8 <= above < 1 << 9
-    walk.rule("A", box, walk.all, walk.all[1], [0, 0, 0])
+        box = walk.halves(box, str(step % 3), "here")[1]
+    below, above = told_bounds(walk, box, "A", One.poly, One.rest)
+    assert 0 < below <= 1 << 16 <= above < 1 << 17
+    monkeypatch.setattr(kernel, "Leaf", One)
+    walk.rule("A", box, walk.active(box, walk.all))
     assert walk.sums == [0, 1]
 
 
 def test_an_expansion_needs_a_denominator_that_stays_positive() -> None:
     statement = lp_statement("0", "[0,1]", [[0, 1, 7]], [0, 0, -3], [[0, 1, 2]], Fraction(2))
     walk = walk_of(statement, 64, 40)
-    tokens, centres, _ = walk.without_silent(walk.root, walk.all)
+    leaf = kernel.Leaf(walk, "A", walk.root, walk.active(walk.root, walk.all))
     with pytest.raises(kernel.Rejected, match="too large for an expansion"):
-        list(walk.expanded("A", walk.root, tokens, centres))
+        walk.expanded(leaf, 0, leaf.models.value(walk.outputs[0]))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -317,14 +326,9 @@ def test_an_expansion_needs_a_denominator_that_stays_positive() -> None:
 
 
 def walk_of(statement: Statement, P: int, silence: int) -> kernel.Integral:
-    document = json_of(statement, None)["statement"]
-    head = kernel.Head(document["attention"], document["domain"], kernel.Reader(LIMITS))
-    head.conditions = [
-        kernel.Target(line, head.inputs, LIMITS, condition=True) for line in document["domain"].get("where", [])
-    ]
-    target = kernel.Target(document["target"], head.inputs, LIMITS)
     assert isinstance(statement.claim, LpError)
-    return kernel.Integral(head, target, 0, statement.claim.power, P, silence)
+    read = kernel.Statement(json_of(statement, None)["statement"], kernel.Reader(LIMITS))
+    return kernel.Integral(read, 0, P, silence, statement.claim.power)
 
 
 @lru_cache(maxsize=16)
@@ -417,12 +421,12 @@ def kernel_against_arb(seed: int) -> None:
     for _ in range(3 if m < 3 else 1):
         box, tokens = walk.root, walk.all
         for _ in range(rnd.choice([m, 2 * m, 4 * m, 10 * m])):
-            tokens = walk.without_silent(box, tokens)[0]
-            box = walk.halves(box, str(rnd.randrange(m)), 0)[rnd.randrange(2)]
-        tokens, centres, _ = walk.without_silent(box, tokens)
+            tokens = [active.tokens for active in walk.active(box, tokens)]
+            box = walk.halves(box, str(rnd.randrange(m)), "here")[rnd.randrange(2)]
         mark = kernel.ORDERS[rnd.randint(1, {1: 8, 2: 5, 3: 3}[m]) - 1]
         try:
-            bounds = list(walk.expanded(mark, box, tokens, centres))
+            leaf = kernel.Leaf(walk, mark, box, walk.active(box, tokens))
+            bounds = [walk.expanded(leaf, row, leaf.models.value(output)) for row, output in enumerate(walk.outputs)]
         except kernel.Rejected:
             continue
         sides = sides_of(box, statement.domain)
@@ -432,7 +436,7 @@ def kernel_against_arb(seed: int) -> None:
             slip = 4 * abs(a - b)
             if not slip < a * arb("1e-6"):  # the rule is too rough
                 continue
-            unit = arb(2) ** -bits
+            unit = arb(2) ** -walk.F
             assert not below * unit > a + slip
             assert not above * unit < a - slip
 

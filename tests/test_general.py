@@ -317,15 +317,12 @@ def test_layers_hold_all_points_without_a_winner(seed: int) -> None:
 # The kernel
 
 
-def walk_of(statement: Statement, bits: int, order: int = 1) -> tuple[kernel.Paving, kernel.Modeller]:
-    """The walk of the first column, and the maker of Taylor models of an order."""
-    limits = kernel.Limits()
+def walk_of(statement: Statement, bits: int) -> tuple[kernel.Paving, kernel.Column]:
+    """The walk of the first column, and what it knows of the head."""
     content = json.loads(Document(statement, None, {}).to_bytes())["statement"]
-    head = kernel.Head(content["attention"], content["domain"], kernel.Reader(limits))
-    target = kernel.Target(content["target"], head.inputs, limits)
-    free = [k for k, (lo, hi) in enumerate(head.box) if lo < hi]
-    walk = kernel.Paving(head, target, 0, Fraction(1), bits, 20)
-    return walk, kernel.Modeller(target, free, order, bits, limits)
+    walk = kernel.Paving(kernel.Statement(content, kernel.Reader(kernel.Limits())), 0, bits, 20, Fraction(1))
+    (part,) = walk.parts
+    return walk, part
 
 
 def bent_claim(rnd: random.Random) -> Statement:
@@ -352,11 +349,11 @@ def bent_claim(rnd: random.Random) -> Statement:
 def test_the_kernel_reduces_to_the_same_scores(seed: int) -> None:
     rnd = random.Random(seed)
     statement = bent_claim(rnd) if seed % 2 else random_claim(rnd)
-    walk, _ = walk_of(statement, 64)
+    _, part = walk_of(statement, 64)
     (head,) = reduce_general(statement.attention)
     for x in points_of(statement.domain, 4, rnd):
         exact = [exact_score(head, i, [rational(t) for t in x]) for i in range(head.tokens)]
-        assert walk.head.at(walk.head.scores(0), list(x)) == [Fraction(int(s.p), int(s.q)) for s in exact]
+        assert part.head.at(part.head.scores(0), list(x)) == [Fraction(int(s.p), int(s.q)) for s in exact]
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -365,24 +362,25 @@ def test_differences_of_scores_in_the_kernel(seed: int) -> None:
     rnd = random.Random(seed)
     statement = bent_claim(rnd)
     bits = rnd.choice([32, 40, 64])
-    walk, _ = walk_of(statement, bits)
-    scores, box, tokens = walk.head.scores(0), walk.root, walk.all
-    free = [k for k, (lo, hi) in enumerate(walk.head.box) if lo < hi]
+    walk, part = walk_of(statement, bits)
+    scores, box, tokens = part.head.scores(0), walk.root, part.all
+    free = [k for k, (lo, hi) in enumerate(part.head.box) if lo < hi]
     for _ in range(8):
-        tokens, centres, _ = walk.without_silent(box, tokens)
+        _, tokens, centres, own = part.active(box, tokens)
         r = rnd.randrange(len(centres))
-        radii = walk.radii(box, tokens, r)
+        radii = part.radii(box, tokens, r)
+        assert own == part.radii(box, tokens, centres.index(max(centres)))
         for _ in range(6):
             x = inside_of(walk, box, rnd)
-            exact = [score * 2 ** (2 * bits + 1) for score in walk.head.at(scores, x)]
+            exact = [score * 2 ** (2 * bits + 1) for score in part.head.at(scores, x)]
             for i, centre, radius in zip(tokens[0], centres, radii, strict=True):
                 difference = exact[i] - exact[tokens[0][r]]
-                assert abs(difference - (centre - centres[r])) <= radius + walk.slack
+                assert abs(difference - (centre - centres[r])) <= radius + part.slack
             silent = max(exact) - 20 * Fraction(math.log(2)) * 2 ** (2 * bits + 1) * (1 - Fraction(1, 10**12))
-            assert all(exact[i] <= silent for i in range(walk.head.tokens) if i not in tokens[0])
+            assert all(exact[i] <= silent for i in range(part.head.tokens) if i not in tokens[0])
         if not free:
             return
-        box = rnd.choice(walk.halves(box, "0123"[rnd.choice(free)], 0))
+        box = rnd.choice(walk.halves(box, "0123"[rnd.choice(free)], "here"))
 
 
 def inside_of(walk: kernel.Paving, box: kernel.Box, rnd: random.Random) -> list[Fraction]:
@@ -390,7 +388,7 @@ def inside_of(walk: kernel.Paving, box: kernel.Box, rnd: random.Random) -> list[
     parts = [rnd.choice([Fraction(0), Fraction(1), Fraction(rnd.random())]) for _ in box]
     return [
         lo + (hi - lo) * (index + part) / 2**level
-        for (lo, hi), (_, _, index, level), part in zip(walk.head.box, box, parts, strict=True)
+        for (lo, hi), (_, _, index, level), part in zip(walk.sides, box, parts, strict=True)
     ]
 
 
@@ -400,23 +398,25 @@ def test_the_kernel_expands_the_weights(seed: int) -> None:
     rnd = random.Random(seed)
     statement = bent_claim(rnd)
     bits, order = rnd.choice([64, 100, 160]), rnd.randint(1, 6)
-    walk, models = walk_of(statement, bits, order)
+    walk, part = walk_of(statement, bits)
+    models = walk.evaluator(order)
     if not models.free:
         return
-    scores, box = walk.head.scores(0), walk.root
+    scores, box = part.head.scores(0), walk.root
     for _ in range(rnd.randint(0, 12 * len(models.free))):
-        box = rnd.choice(walk.halves(box, "0123"[rnd.choice(models.free)], 0))
-    tokens, centres, _ = walk.without_silent(box, walk.all)
+        box = rnd.choice(walk.halves(box, "0123"[rnd.choice(models.free)], "here"))
+    active = part.active(box, part.all)
     try:
-        jets = walk.jets(models, box, tokens, centres)
+        jets = part.jets(models, active)
     except kernel.Rejected:
         return
+    tokens = active.tokens
     units = range(len(tokens[0]))
-    weights = [walk.moment(models, jets, [(i == n) << bits for i in units]) for n in units]
+    weights = [part.moment(models, jets, [(i == n) << bits for i in units]) for n in units]
     with flint.ctx.workprec(400):
         for _ in range(6):
             x = inside_of(walk, box, rnd)
-            exact = walk.head.at(scores, x)
+            exact = part.head.at(scores, x)
             best = max(exact[i] for i in tokens[0])
             u = [
                 (2 * x[k] - Fraction(sum(box[k][:2]), 1 << bits)) / Fraction(box[k][1] - box[k][0], 1 << bits)

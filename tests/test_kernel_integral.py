@@ -24,6 +24,7 @@ from test_kernel import (
     leaves_of,
     make_statement,
     paving,
+    read,
     reason,
     sealed,
     sparse,
@@ -62,12 +63,7 @@ def constant_head(*values: str, inputs: int = 1) -> Json:
 
 
 def walk_of(statement: Json, j: int = 0, silence: int = 48) -> kernel.Integral:
-    limits = kernel.Limits()
-    head = kernel.Head(statement["attention"], statement["domain"], kernel.Reader(limits))
-    target = kernel.Target(statement["target"], head.inputs, limits)
-    lines = statement["domain"].get("where", [])
-    head.conditions = [kernel.Target(line, head.inputs, limits, condition=True) for line in lines]
-    return kernel.Integral(head, target, j, Fraction(statement["claim"]["norm"]), 64, silence)
+    return kernel.Integral(read(statement), j, 64, silence, Fraction(statement["claim"]["norm"]))
 
 
 def sums(statement: Json, *trees: str, silence: int = 48) -> tuple[Any, Any]:
@@ -77,7 +73,7 @@ def sums(statement: Json, *trees: str, silence: int = 48) -> tuple[Any, Any]:
     for j, tree in enumerate(trees):
         walk = walk_of(statement, j, silence)
         walk.check(tree)
-        volume = math.prod(hi - lo for lo, hi in walk.head.box)
+        volume = math.prod(hi - lo for lo, hi in walk.statement.box)
         for n in range(2):
             exact = Fraction(walk.sums[n]) * volume / 2**walk.F
             totals[n] += mpmath.mpf(exact.numerator) / exact.denominator
@@ -305,11 +301,18 @@ def test_nothing_is_not_an_integral() -> None:
 def test_the_greatest_mean_is_that_of_the_best_corner() -> None:
     rnd = random.Random(1)
     for _ in range(300):
-        terms = [(rnd.randrange(-500, 500), low := rnd.randrange(50), low + rnd.randrange(50)) for _ in range(4)]
-        terms.append((rnd.randrange(-500, 500), 30, 30))
-        corners = itertools.product(*[(low, high) for _, low, high in terms])
-        means = [Fraction(sum(w * v[0] for w, v in zip(ws, terms, strict=True)), sum(ws)) for ws in corners]
-        assert kernel.greatest_mean(terms) == math.ceil(max(means))
+        values, lows = [rnd.randrange(-500, 500) for _ in range(5)], [rnd.randrange(50) for _ in range(4)] + [30]
+        highs = [low + rnd.randrange(low == 0, 50) for low in lows[:4]] + [30]
+        corners = itertools.product(*zip(lows, highs, strict=True))
+        means = [Fraction(sum(w * v for w, v in zip(ws, values, strict=True)), sum(ws)) for ws in corners]
+        assert kernel.greatest_mean(values, lows, highs) == math.ceil(max(means))
+        n = rnd.randrange(4)  # a weight without a high end: from its low end to infinity
+        highs[n] = 0
+        above = kernel.greatest_mean(values, lows, highs)
+        highs[n] = 10**9
+        ends = itertools.product(*zip(lows, highs, strict=True))
+        means = [Fraction(sum(w * v for w, v in zip(ws, values, strict=True)), sum(ws)) for ws in ends]
+        assert above == math.ceil(max([*means, values[n]]))
 
 
 def test_dropped_tokens_and_far_scores_are_paid_for() -> None:
@@ -334,10 +337,10 @@ def test_weights_without_bound_do_not_spoil_the_range() -> None:
     for values, signs in ((["0", "1/2", "10"], 1), (["0", "-1/2", "-10"], -1)):
         head["R"]["rows"][-1] = values
         walk = walk_of(claim("0", "1", "1", head))
-        tokens, centres, radii = walk.without_silent(walk.root, walk.all)
-        assert len(tokens[0]) == 3
-        (v,), weights = walk.at_box(walk.root, tokens), walk.weights(centres, radii)
-        ends = sorted(signs * Fraction(end, 2**64) for end in walk.head_range(v, walk.spans[0], weights))
+        (active,) = walk.active(walk.root, walk.all)
+        assert len(active.tokens[0]) == 3
+        leaf = kernel.Leaf(walk, ".", walk.root, [active])
+        ends = sorted(-signs * Fraction(end, 2**64) for end in leaf.error(0, (0, 0)))
         assert ends[1] == HALF
         assert 0 <= 10 * math.exp(-5) / (1 + math.exp(-5)) - ends[0] < 1e-15
 
@@ -410,8 +413,8 @@ def test_the_singular_part_is_the_closed_form() -> None:
         walk = walk_of(claim(name, str(p), "1", constant_head("0")))
         box = walk.root
         for _ in range(depth):
-            box = walk.halves(box, "0", 0)[0]
-        walk.prove_leaf(0, box, walk.all, walk.all[1], [0], "*")
+            box = walk.halves(box, "0", "here")[0]
+        walk.rule("*", box, walk.active(box, walk.all))
         total = mpmath.mpf(int(walk.sums[1])) / 2**walk.F
         assert part * (1 - 1e-14) <= total <= part * (1 + 1e-14), name
         assert walk.sums[0] == 0
@@ -621,25 +624,24 @@ def indicator(delta: str, measure: str, head: Json, box: list[list[str]] | None 
 
 def layer_tree(statement: Json, depth: int, j: int = 0, axes: str = "0") -> tuple[str, Fraction]:
     """A tree that counts the boxes at the depth that the kernel does not prove, and their volume."""
-    head = kernel.Head(statement["attention"], statement["domain"], kernel.Reader(kernel.Limits()))
-    proof = kernel.Layers(head, j, Fraction(statement["claim"]["delta"]), 64, 48)
+    proof = kernel.Layers(read(statement), j, 64, 48, Fraction(statement["claim"]["delta"]))
     counted = Fraction(0)
 
-    def visit(box: kernel.Box, tokens: kernel.Tokens, level: int) -> str:
+    def visit(box: kernel.Box, tokens: list[kernel.Tokens], level: int) -> str:
         nonlocal counted
-        tokens, centres, radii = proof.without_silent(box, tokens)
+        actives = proof.active(box, tokens)
         try:
-            proof.prove_leaf(0, box, tokens, centres, radii)
+            proof.rule(".", box, actives)
         except kernel.Rejected:
             if level == depth:
                 counted += Fraction(1, 2**depth)
                 return "!"
-            mark = axes[level % len(axes)]
-            return mark + "".join(visit(half, tokens, level + 1) for half in proof.halves(box, mark, 0))
+            mark, kept = axes[level % len(axes)], [active.tokens for active in actives]
+            return mark + "".join(visit(half, kept, level + 1) for half in proof.halves(box, mark, "here"))
         return "."
 
     tree = visit(proof.root, proof.all, 0)
-    return tree, counted * math.prod(hi - lo for lo, hi in head.box)
+    return tree, counted * math.prod(hi - lo for lo, hi in proof.statement.box)
 
 
 FOUR = uniform_head(grid(4), 4000.0, [["0"] * 4])

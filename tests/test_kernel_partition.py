@@ -290,7 +290,7 @@ def a_key_more(claim: Json, proof: Json) -> None:
         (shrink_ball, "region", "radius"),
         (move_ball, "region", "radius"),
         (wrong_volume, "region", "volume"),
-        (no_volume, "malformed", "volume"),
+        (no_volume, "malformed", "token 4: not a string"),
         (negative_multiplier, "region", "radius"),
         (doubled_multiplier, "region", "radius"),
         (stranger_multiplier, "region", "radius: the region of token 4"),
@@ -305,8 +305,8 @@ def a_key_more(claim: Json, proof: Json) -> None:
         (own_neighbour, "malformed", "neighbour"),
         (token_out_of_range, "limit", "9"),
         (negative_radius, "claim", "radius"),
-        (fewer_proofs, "malformed", "regions"),
-        (fewer_faces, "malformed", "faces"),
+        (fewer_proofs, "malformed", "column 0: not a list of 9"),
+        (fewer_faces, "malformed", "bounding box: not a list of 4"),
         (a_key_more, "malformed", "note"),
     ],
 )
@@ -389,7 +389,7 @@ def test_refutations(
     assert rejection(refuted(document, "volume", point, tokens)).reason == "unsupported"
     outside = [f"{float(Fraction(point[0])) + 1}", *point[1:]]
     assert rejection(refuted(document, obligation, outside, tokens)).reason == "point"
-    assert rejection(refuted(document, obligation, point[1:], tokens)).reason == "malformed"
+    assert rejection(refuted(document, obligation, point[1:], tokens)).reason == "shape"
     assert rejection(refuted(document, obligation, point, [*tokens, 0])).reason == "point"
     assert rejection(refuted(document, obligation, point, tokens, column=1)).reason == "limit"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import mpmath
 import pytest
-from test_kernel import check, make_statement, paving, reason, sealed
+from test_kernel import check, make_statement, paving, read, reason, sealed
 
 from attncert.verifier import kernel
 
@@ -56,10 +56,8 @@ def written(head: Any, x: list[Fraction], q: int = 0) -> tuple[list[Fraction], l
     return [sum((k[i] * y[q] for k, y in zip(K, Q, strict=True)), Fraction(0)) for i in range(len(Z[0]))], V[0]
 
 
-def reduced(head: Any, box: list[list[str]], text: str = "0") -> tuple[kernel.Head, kernel.Target]:
-    statement = make_statement(text, box, head, "100")
-    found = kernel.Head(statement["attention"], statement["domain"], kernel.Reader(LIMITS))
-    return found, kernel.Target(text, found.inputs, LIMITS)
+def reduced(head: Any, box: list[list[str]]) -> kernel.Statement:
+    return read(make_statement("0", box, head, "100"))
 
 
 def box_of(rnd: random.Random, m: int) -> list[list[str]]:
@@ -74,7 +72,7 @@ def test_the_reduction_is_the_head_as_written(seed: int) -> None:
     m, tokens = rnd.randint(1, 4), rnd.randint(1, 5)
     q = rnd.randrange(tokens)
     head = trained(rnd, m, tokens, q=q)
-    found, _ = reduced(head, box_of(rnd, m))
+    (found,) = reduced(head, box_of(rnd, m)).heads
     for _ in range(3):
         x = [Fraction(rnd.randint(-90, 90), 37) for _ in range(m)]
         assert (found.at(found.scores(0), x), found.at(found.values[0], x)) == written(head, x, q)
@@ -86,22 +84,21 @@ def test_scores_lie_between_centres_and_radii(seed: int) -> None:
     rnd = random.Random(seed)
     m, tokens, P = rnd.randint(1, 3), 5, 32
     head = trained(rnd, m, tokens)
-    found, target = reduced(head, box_of(rnd, m))
-    proof = kernel.Paving(found, target, 0, Fraction(1), P, 1000)
-    box = proof.root
+    proof = kernel.Paving(reduced(head, box_of(rnd, m)), 0, P, 1000, Fraction(1))
+    (part,), box = proof.parts, proof.root
     for _ in range(5):
-        _, centres, _ = proof.without_silent(box, proof.all)
+        centres = part.active(box, part.all).centres
         points = [
             [Fraction(rnd.choice([lo, hi, rnd.randint(lo, hi)]), 2**P) for lo, hi, _, _ in box] for _ in range(12)
         ]
         scores = [written(head, x)[0] for x in points]
         for r in range(tokens):
-            radii = proof.radii(box, proof.all, r)
+            radii = part.radii(box, part.all, r)
             for i in range(tokens):
-                middle, spread = centres[i] - centres[r], radii[i] + proof.slack
+                middle, spread = centres[i] - centres[r], radii[i] + part.slack
                 assert all(abs((s[i] - s[r]) * 2 ** (2 * P + 1) - middle) <= spread for s in scores)
-        assert proof.slack < 2 ** (P + 10)
-        box = rnd.choice(proof.halves(box, "012"[rnd.randrange(m)], 0))
+        assert part.slack < 2 ** (P + 10)
+        box = rnd.choice(proof.halves(box, "012"[rnd.randrange(m)], "here"))
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -110,14 +107,13 @@ def test_the_expansion_of_the_weights_encloses_them(seed: int) -> None:
     rnd = random.Random(seed)
     m, tokens, P, K = rnd.randint(1, 3), 4, 64, rnd.randint(1, 7)
     head = trained(rnd, m, tokens, scale=rnd.choice([1, 4]))
-    found, target = reduced(head, box_of(rnd, m))
-    proof = kernel.Paving(found, target, 0, Fraction(1), P, 1000)
-    box = proof.root
+    statement = reduced(head, box_of(rnd, m))
+    proof = kernel.Paving(statement, 0, P, 1000, Fraction(1))
+    (part,), box = proof.parts, proof.root
     for n in range(rnd.randint(0, 5) * m):
-        box = rnd.choice(proof.halves(box, str(n % m), 0))
-    tokens_, centres, _ = proof.without_silent(box, proof.all)
-    models = kernel.Modeller(target, list(range(m)), K, P, LIMITS)
-    lists, rests = proof.jets(models, box, tokens_, centres)
+        box = rnd.choice(proof.halves(box, str(n % m), "here"))
+    models = kernel.Evaluator(statement.target, P, LIMITS, K, range(m))
+    lists, rests = part.jets(models, part.active(box, part.all))
     with mpmath.workdps(60):
         for _ in range(10):
             u = [Fraction(rnd.choice([-64, 64, rnd.randint(-64, 64)]), 64) for _ in range(m)]
@@ -145,12 +141,12 @@ def test_the_expansion_of_the_weights_encloses_them(seed: int) -> None:
 
 def test_the_rest_shrinks_with_the_order() -> None:
     rnd = random.Random(5)
-    found, target = reduced(trained(rnd, 2, 4, scale=1), [["0", "1/8"], ["0", "1/8"]])
-    proof = kernel.Paving(found, target, 0, Fraction(1), 96, 1000)
-    tokens, centres, _ = proof.without_silent(proof.root, proof.all)
+    statement = reduced(trained(rnd, 2, 4, scale=1), [["0", "1/8"], ["0", "1/8"]])
+    proof = kernel.Paving(statement, 0, 96, 1000, Fraction(1))
+    (part,) = proof.parts
+    active = part.active(proof.root, part.all)
     rests = [
-        max(proof.jets(kernel.Modeller(target, [0, 1], K, 96, LIMITS), proof.root, tokens, centres)[1])
-        for K in range(1, 9)
+        max(part.jets(kernel.Evaluator(statement.target, 96, LIMITS, K, range(2)), active)[1]) for K in range(1, 9)
     ]
     assert all(8 * after < before for before, after in pairwise(rests))
 

@@ -12,7 +12,7 @@ from typing import Any
 import mpmath
 import pytest
 from flint import arb, ctx, fmpq, fmpz
-from test_kernel import check, grid, make_statement, paving, reason, sampled, sealed, uniform_head
+from test_kernel import check, grid, make_statement, paving, read, reason, sampled, sealed, uniform_head
 
 from attncert.verifier import kernel
 
@@ -67,18 +67,18 @@ FUNCTIONS: dict[str, Callable[[arb], arb]] = {
 POSITIVE = {"log", "sqrt"}
 
 
-def modeller(text: str, sides: Sequence[Side], K: int, P: int) -> tuple[kernel.Modeller, int]:
+def modeller(text: str, sides: Sequence[Side], K: int, P: int) -> tuple[kernel.Evaluator, int]:
     inputs = {"X": (len(sides), 1)}
     target = kernel.Target(text, inputs, LIMITS)
     free = [k for k, (lo, hi) in enumerate(sides) if lo < hi]
-    return kernel.Modeller(target, free, K, P, LIMITS), target.outputs[0][0]
+    return kernel.Evaluator(target, P, LIMITS, K, free), target.outputs[0][0]
 
 
 def model_of(text: str, sides: Sequence[Side], K: int, P: int = 96) -> kernel.Model:
     """The model of a target on the box."""
     models, output = modeller(text, sides, K, P)
     box = [(kernel.enclose(lo, P)[0], kernel.enclose(hi, P)[1]) for lo, hi in sides]
-    (model,) = models.enclosures(models.inputs(box), [output])
+    (model,) = models.enclosures(box, [output])
     assert model.low <= model.high
     assert model.rest >= 0
     return model
@@ -441,20 +441,18 @@ def worst(error: Callable[..., Any], m: int) -> tuple[Any, list[Any]]:
 
 def searched(statement: Any, bound: str, marks: str, depth: int, axes: str, P: int = 96) -> str | None:
     """A tree whose leaves the kernel proves with the first mark that does, or none within the depth."""
-    head = kernel.Head(statement["attention"], statement["domain"], kernel.Reader(LIMITS))
-    target = kernel.Target(statement["target"], head.inputs, LIMITS)
-    proof = kernel.Paving(head, target, 0, Fraction(bound), P, 60)
+    proof = kernel.Paving(read(statement), 0, P, 60, Fraction(bound))
 
-    def visit(box: kernel.Box, tokens: kernel.Tokens, level: int) -> str | None:
-        tokens, centres, radii = proof.without_silent(box, tokens)
+    def visit(box: kernel.Box, tokens: list[kernel.Tokens], level: int) -> str | None:
+        actives = proof.active(box, tokens)
         for mark in marks:
-            refused = refusal(partial(proof.prove_leaf, 0, box, tokens, centres, radii, mark))
+            refused = refusal(partial(proof.rule, mark, box, actives))
             assert refused in ("", "leaf", "undefined")
             if not refused:
                 return mark
         tree = axis = axes[level % len(axes)]
-        for half in proof.halves(box, axis, 0) if level < depth else ():
-            below = visit(half, tokens, level + 1)
+        for half in proof.halves(box, axis, "here") if level < depth else ():
+            below = visit(half, [active.tokens for active in actives], level + 1)
             if below is None:
                 return None
             tree += below
@@ -519,15 +517,13 @@ def test_no_leaf_proves_less_than_an_error_inside(seed: int) -> None:
     statement = make_statement(text, [["-1", "1"]] * m, head, "100")
     K = rng.randint(1, 7)
     level = rng.randint(0, 9)
-    reduced = kernel.Head(statement["attention"], statement["domain"], kernel.Reader(LIMITS))
-    proof = kernel.Paving(
-        reduced, kernel.Target(text, reduced.inputs, LIMITS), 0, Fraction(100), 96, rng.choice([4, 12, 60])
-    )
+    silence = rng.choice([4, 12, 60])
+    proof = kernel.Paving(read(statement), 0, 96, silence, Fraction(100))
     box, tokens = proof.root, proof.all
     for n in range(level):
-        tokens, _, _ = proof.without_silent(box, tokens)
-        box = rng.choice(proof.halves(box, str(n % m), 0))
-    tokens, centres, radii = proof.without_silent(box, tokens)
+        tokens = [active.tokens for active in proof.active(box, tokens)]
+        box = rng.choice(proof.halves(box, str(n % m), "here"))
+    actives = proof.active(box, tokens)
     sides = [(mpmath.mpf(lo) / 2**96, mpmath.mpf(hi) / 2**96) for lo, hi, _, _ in box]
     greatest = 0
     for _ in range(60):
@@ -536,11 +532,11 @@ def test_no_leaf_proves_less_than_an_error_inside(seed: int) -> None:
     low, high = 0, 100 << 96
     while high - low > 1 << 60:
         proof.bound = low + high >> 1
-        refused = refusal(partial(proof.prove_leaf, 0, box, tokens, centres, radii, chr(64 + K)))
+        refused = refusal(partial(proof.rule, chr(64 + K), box, actives))
         assert refused in ("", "leaf")
         low, high = (proof.bound, high) if refused else (low, proof.bound)
     assert mpmath.mpf(high) / 2**96 >= greatest
-    if K >= 5 and level >= 6 * m and proof.silence == 60:
+    if K >= 5 and level >= 6 * m and silence == 60:
         assert mpmath.mpf(high) / 2**96 <= greatest * mpmath.mpf("1.01") + mpmath.mpf("1e-6")
 
 
@@ -648,13 +644,12 @@ def affine_head(slopes: Sequence[Any], biases: Sequence[Any], values: Sequence[A
 def least_bound(target: str, head: Any, side: list[str], mark: str, P: int) -> Any:
     """The least bound that a single leaf proves."""
     statement = make_statement(target, [side], head, "100")
-    reduced = kernel.Head(statement["attention"], statement["domain"], kernel.Reader(LIMITS))
-    proof = kernel.Paving(reduced, kernel.Target(target, reduced.inputs, LIMITS), 0, Fraction(100), P, 60)
-    tokens, centres, radii = proof.without_silent(proof.root, proof.all)
+    proof = kernel.Paving(read(statement), 0, P, 60, Fraction(100))
+    actives = proof.active(proof.root, proof.all)
     low, high = 0, 8 << P
     while high - low > 1:
         proof.bound = low + high >> 1
-        refused = refusal(partial(proof.prove_leaf, 0, proof.root, tokens, centres, radii, mark))
+        refused = refusal(partial(proof.rule, mark, proof.root, actives))
         low, high = (proof.bound, high) if refused else (low, proof.bound)
     return mpmath.mpf(high) / 2**P
 
