@@ -1122,9 +1122,9 @@ def test_targets_with_exact_values(text: str, x: str, expected: Fraction | int) 
 
 @pytest.mark.parametrize(("text", "x", "expected"), [("x**(20000-10000)", "1", 1), ("x**12345", "-1", -1)])
 def test_long_powers_are_exact_or_beyond_the_limit(text: str, x: str, expected: int) -> None:
-    assert value_of(text, x, exact=2_000_000) == (expected, expected)
+    assert value_of(text, x) == (expected, expected)
     with pytest.raises(kernel.Rejected) as rejected:
-        value_of(text, x)
+        value_of(text, x, exact=100_000)
     assert rejected.value.reason == "limit"
 
 

@@ -43,7 +43,7 @@ class Limits:
     """What a certificate may ask for; beyond a limit it is rejected with the reason `limit`."""
 
     document: int = 1 << 30  # bytes, also after decompression
-    number: int = 20_000  # characters of a number; 4,000 of one that is not hexadecimal
+    number: int = 20_000  # characters of a number
     exponent: int = 50_000  # size of a written exponent
     size: int = 1 << 34  # bits of all numbers of the document together, and 64 for each stored entry of a matrix
     exact: int = 10_000_000  # bits of a number in the exact arithmetic, and of an integer power before it is rounded
@@ -356,9 +356,10 @@ def point(name: str | Fraction, x: int, P: int) -> Interval:
 NUMBER = re.compile(
     r"-?(?:0x[0-9a-fA-F]+(?:\.[0-9a-fA-F]+)?p[+-]?[0-9]+|[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|[0-9]+/0*[1-9][0-9]*)"
 )
+BLANKS = r"[ \t\r\n]*"
 TOKEN = re.compile(
-    r"[XKQ]\s*\[\s*[0-9]+\s*,\s*[0-9]+\s*\]|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
-    r"|[A-Za-z_]\w*|\*\*|[<>]=?|[-+*/()\[\],]|\s+",
+    rf"[XKQ]{BLANKS}\[{BLANKS}[0-9]+{BLANKS},{BLANKS}[0-9]+{BLANKS}\]|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+    r"|[A-Za-z_]\w*|\*\*|[<>]=?|[-+*/()\[\],]|[ \t\r\n]+",
     re.ASCII,
 )
 # How tightly binary operations bind. Those of one level group to the left, ** to the right; `not` comes between `and`
@@ -371,17 +372,28 @@ FUNCTIONS = {"exp", "log", "sqrt", "sin", "cos", "tan", "atan", "erf", "sigmoid"
 FUNCTIONS |= {"floor", "where", "min", "max"}
 
 
+def integer(digits: str) -> int:
+    """Read decimal digits in pieces, because Python refuses to convert long strings."""
+    value = 0
+    for start in range(0, len(digits), 600):
+        piece = digits[start : start + 600]
+        value = value * 10 ** len(piece) + int(piece)
+    return value
+
+
 def rational(text: str, where: str, limits: Limits) -> Fraction:
     """Return the rational that a number spells: hexadecimal, decimal or a ratio."""
-    most = limits.number if "x" in text else min(limits.number, 4000)  # Python does not convert more decimal digits
-    require(len(text) <= most, "limit", f"{where}: number of {len(text)} characters")
+    require(len(text) <= limits.number, "limit", f"{where}: number of {len(text)} characters")
     require(NUMBER.fullmatch(text) is not None, "malformed", f"{where}: no exact number: {printable(text)}")
-    mantissa, mark, exponent = text.lower().partition("p" if "x" in text else "e")
+    mantissa, mark, exponent = text.lstrip("-").lower().partition("p" if "x" in text else "e")
     require(len(exponent) <= 9 and abs(int(exponent or 0)) <= limits.exponent, "limit", f"{where}: a large exponent")
-    if mark != "p":
-        return Fraction(mantissa) * Fraction(10) ** int(exponent or 0)
-    whole, _, part = mantissa.partition(".")
-    return int(whole + part, 16) * Fraction(2) ** (int(exponent) - 4 * len(part))
+    top, _, bottom = mantissa.partition("/")
+    whole, _, part = top.partition(".")
+    digits, base, places = int(whole + part, 16) if mark == "p" else integer(whole + part), 10, len(part)
+    if mark == "p":
+        base, places = 2, 4 * places
+    value = Fraction(digits, integer(bottom or "1")) * Fraction(base) ** (int(exponent or 0) - places)
+    return -value if text[0] == "-" else value
 
 
 class Node(NamedTuple):
@@ -410,7 +422,7 @@ class Target:
         tokens = TOKEN.findall(text)
         require("".join(tokens) == text, "target", f"unexpected character in {printable(text)}")
         self.tokens = ["", *(token for token in reversed(tokens) if not token.isspace())]
-        if self.tokens[-1] != "[":
+        if condition or self.tokens[-1] != "[":
             self.outputs = [[self.expression()]]
         elif self.tokens[-2] != "[":
             self.outputs = [[entry] for entry in self.listed(self.expression)]
@@ -552,7 +564,7 @@ def series(name: str | Fraction, F: int, lo: int, hi: int, P: int, K: int) -> tu
     require(lo > 0 and b.denominator.bit_length() <= P, "undefined", "no series")
     terms, c = [first], Fraction(1)
     for k in range(1, K + 2):
-        c = c * (b - k + 1) / k if b else Fraction((-1) ** (k - 1), k)
+        c = c * (b - k + 1) * Fraction(1, k) if b else Fraction((-1) ** (k - 1), k)
         x = F if k <= K else lo if b < k else hi
         value = point(b, x, P) if b else (one, one)
         terms.append(scaled(value, c.numerator << P * k, c.denominator * x**k))
@@ -1704,7 +1716,7 @@ class Integral(Walk):
             return None
         k, s = int(entries[0]), sum(numbers, Fraction(0)) * (-1 if node.op == "+" else 1)
         start, stop = self.statement.box[k]
-        width = (stop - start) / (1 << box[k][3])
+        width = (stop - start) * Fraction(1, 1 << box[k][3])
         below = s - start - width * box[k][2]  # s - a; u >= 0 if s = a, or s = b where u falls
         defined = u.op == "abs" or below == (width if node.op == "-" and terms[1].op == "input" else 0)
         return (A, q, below, width - below) if defined and 0 <= below <= width else None
