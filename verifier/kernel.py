@@ -43,18 +43,14 @@ class Limits:
     """What a certificate may ask for; beyond a limit it is rejected with the reason `limit`."""
 
     document: int = 1 << 30  # bytes, also after decompression
-    number: int = 20_000  # characters of a number
+    number: int = 20_000  # characters of a number; 4,000 of one that is not hexadecimal
     exponent: int = 50_000  # size of a written exponent
     size: int = 1 << 34  # bits of all numbers of the document together, and 64 for each stored entry of a matrix
-    exact: int = 1_000_000  # bits of a numerator or denominator in the exact arithmetic
-    side: int = 4_000_000  # rows or columns of a matrix, hence tokens
-    inputs: int = 1024  # entries of the input
+    exact: int = 10_000_000  # bits of a number in the exact arithmetic, and of an integer power before it is rounded
+    side: int = 4_000_000  # rows or columns of a matrix or an input, hence tokens
     target: int = 1_000_000  # characters of the target
     magnitude: int = 100_000  # values of the target stay below 2^magnitude
-    power: int = 10_000_000  # bits of an integer power before it is rounded
-    precision: int = 100_000  # fractional bits
-    silence: int = 100_000  # the k of the silent tokens
-    norm: int = 10_000  # the p of a norm
+    precision: int = 100_000  # fractional bits, and the k of the silent tokens
     nodes: int = 50_000_000  # nodes of all split trees together
     depth: int = 10_000  # splits of one axis above a node
     references: int = 9  # reference tokens that are tried for an inequality
@@ -377,7 +373,8 @@ FUNCTIONS |= {"floor", "where", "min", "max"}
 
 def rational(text: str, where: str, limits: Limits) -> Fraction:
     """Return the rational that a number spells: hexadecimal, decimal or a ratio."""
-    require(len(text) <= limits.number, "limit", f"{where}: number of {len(text)} characters")
+    most = limits.number if "x" in text else min(limits.number, 4000)  # Python does not convert more decimal digits
+    require(len(text) <= most, "limit", f"{where}: number of {len(text)} characters")
     require(NUMBER.fullmatch(text) is not None, "malformed", f"{where}: no exact number: {printable(text)}")
     mantissa, mark, exponent = text.lower().partition("p" if "x" in text else "e")
     require(len(exponent) <= 9 and abs(int(exponent or 0)) <= limits.exponent, "limit", f"{where}: a large exponent")

@@ -6,8 +6,8 @@ the score box, d_i in [d_i-, d_i+] and f in [f-, f+], the least value is attaine
 coefficient is nonnegative and at d_i+ where it is negative.
 
 A token with d_i <= -k ln 2 on B is silent: its softmax weight is at most 2^-k there, and on every box inside. After D
-drops the silent tokens weigh w <= W = D 2^-k together, and |f - T| <= (1 - w) |f - T'| + w G for the head T' of the
-active tokens, where |f - v_i| <= G: it is enough that |f - T'| <= eps - W G.
+drops the silent tokens weigh w <= W = D 2^-k together, and T = (1 - w) T' + w T'' lies within W S of the head T' of the
+active tokens, S the spread of all values: it is enough that |f - T'| <= eps - W S.
 
 Values that depend on the input follow the target, so that f - v_i is small where f and v_i are not. Its range over the
 box then comes from a Taylor model of f (differences.py), and the score box decides as before.
@@ -178,6 +178,7 @@ class PavingSearch(BoxSearch):
         """
         super().__init__(target, entries, head, box, silence=silence, conditions=conditions)
         self.bound, self.violation = bound * (1 - MARGIN), bound * (1 + MARGIN)
+        self.spread = up(head.value_max - head.value_min)
         self.order = _order(box.dimension, head, bound) if order is None else order
 
     def run(
@@ -341,7 +342,7 @@ class PavingSearch(BoxSearch):
             centre = 0.5 * (lo + hi)
             radius = up(np.maximum(hi - centre, centre - lo))
             block, d_centre, d_radius, tilt = self.activate(block, centre, radius)
-            bound = self._less_silent(block, f_lo, f_hi)
+            bound = self._less_silent(block.dropped)
             proved, tested = self._score_box(block, bound, f_lo, f_hi, centre, radius, d_centre, d_radius)
             outside = ~proved & classify(self.conditions, lo, hi)[1]
             proved |= outside
@@ -375,11 +376,9 @@ class PavingSearch(BoxSearch):
                 entry,
             )
 
-    def _less_silent(self, block: Block, f_lo: FloatArray, f_hi: FloatArray) -> FloatArray:
-        """What is left of the bound beside the silent tokens, eps - W G, rounded down: (B, entries)."""
-        leak = up(block.dropped * self.leak)[:, None]
-        reach = up(np.maximum(f_hi - self.head.value_min, self.head.value_max - f_lo))
-        return down(self.bound - up(leak * reach))
+    def _less_silent(self, dropped: IntArray) -> FloatArray:
+        """What is left of the bound beside the silent tokens, eps - W S, rounded down: (B, entries)."""
+        return down(self.bound - up(up(dropped * self.leak)[:, None] * self.spread))
 
     def _score_box(
         self,
@@ -488,13 +487,10 @@ class PavingSearch(BoxSearch):
         rows = range(len(self.entries))
         expanded = expansions(self.head, rows, block, live, d_centre, centre, radius, self.order)
         for part, zeroth, firsts, middle in expanded:
-            leak = block.dropped[live[part]] * self.leak
+            bound = self._less_silent(block.dropped[live[part]])
             fits = np.ones(len(part), np.bool_)
             for r, (model, first) in enumerate(zip(f, firsts, strict=True)):
-                own = model.of_boxes(places[part])
-                values = own.range()
-                reach = up(np.maximum(values.hi - self.head.value_min[r], self.head.value_max[r] - values.lo))
-                fits &= holds(zeroth, first, middle[r], own, down(self.bound - up(leak * reach)))
+                fits &= holds(zeroth, first, middle[r], model.of_boxes(places[part]), bound[:, r])
             passed[part] = fits
         return passed
 
@@ -542,8 +538,7 @@ class PavingSearch(BoxSearch):
                 v_lo = np.minimum.reduceat(low, starts) - self.head.value_slack[r]
                 v_hi = np.maximum.reduceat(high, starts) + self.head.value_slack[r]
                 local = up(np.maximum(up(f_hi[:, r] - down(v_lo)), up(up(v_hi) - f_lo[:, r])))
-                reach = np.maximum(f_hi[:, r] - self.head.value_min[r], self.head.value_max[r] - f_lo[:, r])
-                worst = np.max(up(local + up(up(block.dropped * self.leak) * up(reach))))
+                worst = np.max(up(local + up(up(block.dropped * self.leak) * self.spread[r])))
                 bound = max(bound, float(worst)) if not np.isnan(worst) else math.inf
             return bound
 
