@@ -611,22 +611,20 @@ def test_means_with_weights_in_their_ranges_are_bounded_closely(seed: int, monke
         r = sorted(range(n), key=centres.__getitem__, reverse=True)[best]
         radii = [0 if i == r else rnd.randrange(unit) for i in range(n)]
         monkeypatch.setattr(part, "radii", lambda box, tokens, reference, r=r, own=radii: own if reference == r else [])
+        part.slack = rnd.choice([0, rnd.randrange(unit)])
         lows, highs = part.weights(kernel.Active([], [], centres, radii), best)
         least = -kernel.greatest_mean([-value for value in c], lows, highs)
         greatest = kernel.greatest_mean(c, lows, highs)
         with mpmath.workdps(80):
+            reaches = [0 if i == r else radius + part.slack for i, radius in enumerate(radii)]
             ends = [
-                (
-                    mpmath.exp((d - centres[r] - radius) / mpmath.mpf(unit)),
-                    mpmath.exp((d - centres[r] + radius) / mpmath.mpf(unit)),
-                )
-                for d, radius in zip(centres, radii, strict=True)
+                (mpmath.exp(mpmath.mpf(d - reach) / unit), mpmath.exp(mpmath.mpf(d + reach) / unit))
+                for d, reach in zip([centre - centres[r] for centre in centres], reaches, strict=True)
             ]
-            assert mpmath.mpf(part.slack) / unit < 2**-50
             for low, high, (bottom, top) in zip(lows, highs, ends, strict=True):
                 assert low <= bottom * 2**P
                 assert top * 2**P <= high
-                assert high - low <= (top - bottom) * 2**P + 2**7 * top
+                assert high - low <= (top - bottom) * 2**P + 4 * (1 + top)
             sizes = [mpmath.fdot(pair, map(abs, c)) / mpmath.fsum(pair) for pair in zip(*ends, strict=True)]
             below, above = extreme_mean(c, ends, -1), extreme_mean(c, ends, 1)
             assert least <= below
