@@ -373,7 +373,7 @@ def accepted() -> Cases:
     document["notes"] = {"made by": "hand", "unread": [1, {"NaN": "no number"}]}
     spelled = json.dumps(dict(reversed(document.items())), indent=1, ensure_ascii=False)
     cases["another-spelling.json"] = (spelled.encode(), "proved")
-    return cases
+    return cases | {f"{name}.json": case for name, case in edges().items() if case[1] in ("proved", "refuted")}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -549,7 +549,151 @@ def rejected() -> Cases:
     }
     return {
         f"{name}.json": case
-        for name, case in {**cases, **wrong_orders(), **wrong_regions(), **wrongly_enlarged()}.items()
+        for name, case in {**cases, **wrong_orders(), **wrong_regions(), **wrongly_enlarged(), **edges()}.items()
+        if case[1] not in ("proved", "refuted")
+    }
+
+
+def edges() -> Cases:
+    """Obligations that hold, or fail, with equality, and beside them those that miss it by a little."""
+    third, cells = cells_of_a_grid([3]), [cells_of_a_grid([2, 1, 1]), cells_of_a_grid([1, 2, 1, 1])]
+    rows, space, four = with_evidence(third), with_evidence(cells[0]), with_evidence(cells[1])
+    regions, proofs = ("statement", "claim", "regions", 0), ("evidence", "columns", 0, "regions")
+    little = Fraction(1, 10**30)
+
+    def exact(radius: Fraction) -> bytes:
+        """The middle of the cells of a third, which its ball just holds."""
+        return altered(rows, ((*regions, 1, "centre"), ["1/2"]), ((*regions, 1, "radius"), str(radius)))
+
+    def corner(radius: Fraction) -> bytes:
+        """A cell of 3/5 x 4/5, whose corners are half a unit from its centre."""
+        head = attention_of((2, 1), [[1, -1], [0, 0]], [Fraction(-3, 5), Fraction(3, 5)], [[0, 0]])
+        ball = Region(1, (0,), (Fraction(3, 10), Fraction(2, 5)), Fraction(1, 2))
+        claim = Partition(((Region(0, (1,), (Fraction(1), Fraction(1, 2)), Fraction(1)), ball),))
+        document = with_evidence(Statement(None, parse_box("[0,6/5]x[0,4/5]"), head, claim))
+        return altered(document, ((*regions, 1, "radius"), str(radius)))
+
+    def breach(obligation: str, tokens: list[int], *point: str, **more: Any) -> bytes:
+        """The grid of four cells, of which the first lacks a facet, or has a smaller ball, or is not declared."""
+        grid = json_of(cells_of_a_grid([2, 2]), None)
+        declared = grid["statement"]["claim"]["regions"][0]
+        declared[0] |= more
+        grid["statement"]["claim"]["regions"][0] = declared[1:] if obligation == "cover" else declared
+        evidence = {"kind": "breach", "column": 0, "obligation": obligation, "point": list(point), "tokens": tokens}
+        return altered(grid, (("evidence",), evidence))
+
+    def far(radius: Fraction) -> bytes:
+        return breach("radius", [0], "1/2", "1/2", centre=["1/5", "1/10"], radius=str(radius))
+
+    def wide(obligation: str, tokens: list[int], *point: str) -> bytes:
+        """The first cell (token 0) reaches over that of token 2, by x0 > 1/2."""
+        return breach(obligation, tokens, *point, neighbours=[1])
+
+    point, over = str(Fraction(1, 2) + little), str(Fraction(1, 2) - little)
+    flat = statement_of("x", "[0,1]", [[0]], [0], [[0]], "1/2")
+    outer = {"kind": "counterexample", "entry": [0, 0], "precision": 64}
+
+    def at_the_end(number: str, side: str = "1") -> bytes:
+        document = json_of(flat, None)
+        place = ("statement", "domain", "box")
+        return altered(document, (("evidence",), {**outer, "point": [number]}), (place, [["0", side]]))
+
+    sums = json_of(replace(flat, claim=LpError(Fraction(1), Fraction(1)), spelling=None), None)
+    norm = {"kind": "integral", "precision": 64, "silence": 40, "trees": ["0.."]}
+    triangle = altered(sums, (("evidence",), {**norm, "lower": "1/4", "upper": "3/4"}))
+    multiplier = rows["evidence"]["columns"][0]["regions"][0]["faces"][1][0][1]
+    smaller, larger = [str(Fraction(multiplier) * (1 + sign * little)) for sign in (-1, 1)]
+
+    def face(number: str) -> bytes:
+        return altered(rows, ((*proofs, 0, "faces", 1, 0, 1), number))
+
+    def volume(document: Json, number: Fraction) -> bytes:
+        return altered(document, ((*proofs, 0, "volume"), str(number)))
+
+    equal = attention_of((1, 1), [[0, 0, 0]], [0, 0, -1], [[0, 0, 0]])
+    whole = Region(0, (), (Fraction(1, 2),), Fraction(1, 2))
+    alike = json_of(Statement(None, parse_box("[0,1]"), equal, Partition(((whole,),))), None)
+    none: Json = {"box": [["0", "1"]], "faces": [[], []], "beaten": [], "volume": "1"}
+    cover: Json = {"regions": [none], "undeclared": [[1, [[0, "1"]]], [2, [[0, "1/3"]]]]}
+    twice = [{**alike["statement"]["claim"]["regions"][0][0], "token": k} for k in (0, 1)]
+
+    def of_equals(value: Json) -> bytes:
+        return altered(alike, (("evidence",), {"kind": "regions", "columns": [value]}))
+
+    both = altered(
+        json.loads(of_equals({**cover, "regions": [none, none], "undeclared": cover["undeclared"][1:]})),
+        (regions, twice),
+    )
+    return {
+        "partition-in-space": (sealed(space), "proved"),
+        "partition-in-four": (sealed(four), "proved"),
+        "partition-in-four-with-a-volume": (volume(four, Fraction(1, 2)), "malformed"),
+        "partition-in-space-without-a-volume": (altered(space, ((*proofs, 0, "volume"), None)), "malformed"),
+        "partition-with-a-volume-too-large": (volume(space, Fraction(1, 2) + little), "region"),
+        "partition-with-a-volume-too-small": (volume(space, Fraction(1, 2) - little), "region"),
+        "partition-of-equal-scores": (of_equals(cover), "proved"),
+        "partition-of-equal-scores-twice": (both, "region"),
+        "partition-cover-by-nothing": (
+            of_equals({**cover, "undeclared": [[1, [[0, "0"]]], [2, [[0, "1"]]]]}),
+            "region",
+        ),
+        "partition-cover-by-itself": (of_equals({**cover, "undeclared": [[1, [[1, "1"]]], [2, [[0, "1"]]]]}), "region"),
+        "partition-cover-by-halves": (of_equals({**cover, "undeclared": [[1, [[0, "1"]]]]}), "region"),
+        "radius-exact": (exact(Fraction(1, 6)), "proved"),
+        "radius-a-little-small": (exact(Fraction(1, 6) - little), "region"),
+        "radius-to-the-corner": (corner(Fraction(1, 2)), "proved"),
+        "radius-not-to-the-corner": (corner(Fraction(1, 2) - little), "region"),
+        "multiplier-a-little-small": (face(smaller), "region"),
+        "multiplier-a-little-large": (face(larger), "region"),
+        "refuted-argmax-on-a-face": (wide("argmax", [0, 2], "0.9", "1/2"), "refuted"),
+        "refuted-argmax-at-a-corner": (wide("argmax", [0, 2], "1", "0"), "refuted"),
+        "argmax-beyond-the-face": (wide("argmax", [0, 2], "0.9", point), "point"),
+        "argmax-with-an-equal": (wide("argmax", [0, 2], "1/2", "0.3"), "point"),
+        "argmax-of-one": (wide("argmax", [0], "0.9", "0.3"), "point"),
+        "argmax-of-three": (wide("argmax", [0, 2, 3], "0.9", "0.3"), "point"),
+        "argmax-of-none": (wide("argmax", [], "0.9", "0.3"), "point"),
+        "argmax-turned": (wide("argmax", [2, 0], "0.9", "0.3"), "point"),
+        "refuted-disjoint-inside": (wide("disjoint", [0, 2], "0.9", over), "refuted"),
+        "refuted-disjoint-turned": (wide("disjoint", [2, 0], "0.9", over), "refuted"),
+        "disjoint-on-a-face": (wide("disjoint", [0, 2], "0.9", "1/2"), "point"),
+        "disjoint-on-the-other-face": (wide("disjoint", [0, 2], "1/2", "0.3"), "point"),
+        "disjoint-on-the-domain": (wide("disjoint", [0, 2], "1", "0.3"), "point"),
+        "disjoint-on-the-lower-end": (wide("disjoint", [0, 2], "0.9", "0"), "point"),
+        "disjoint-of-one": (wide("disjoint", [0], "0.9", "0.3"), "point"),
+        "disjoint-of-one-twice": (wide("disjoint", [0, 0], "0.9", "0.3"), "point"),
+        "disjoint-of-three": (wide("disjoint", [0, 2, 2], "0.9", "0.3"), "point"),
+        "refuted-cover-inside": (breach("cover", [], over, over), "refuted"),
+        "cover-on-a-face": (breach("cover", [], "1/2", "0.3"), "point"),
+        "cover-of-a-token": (breach("cover", [0], "0.3", "0.3"), "point"),
+        "refuted-radius-at-a-corner": (far(Fraction(1, 2) - little), "refuted"),
+        "radius-that-is-exact": (far(Fraction(1, 2)), "point"),
+        "radius-of-two": (breach("radius", [0, 1], "1/2", "1/2", radius="1/9"), "point"),
+        "radius-of-none": (breach("radius", [], "1/2", "1/2", radius="1/9"), "point"),
+        "radius-outside-the-region": (breach("radius", [0], "1/2", point, radius="1/9"), "point"),
+        "cover-of-no-token": (breach("radius", [4], "1/2", "1/2", radius="1/9"), "limit"),
+        "refuted-at-the-upper-end": (at_the_end("1"), "refuted"),
+        "refuted-by-a-little": (at_the_end(f"{10**15 + 1}/{2 * 10**15}"), "refuted"),
+        "point-with-equality": (at_the_end("1/2"), "point"),
+        "refuted-on-the-only-point": (altered(json.loads(at_the_end("1")), (SIDE, ["1", "1"])), "refuted"),
+        "refuted-at-the-lower-end": (altered(json.loads(at_the_end("-1")), (SIDE, ["-1", "1"])), "refuted"),
+        "point-below-the-lower-end": (altered(json.loads(at_the_end(str(-1 - little))), (SIDE, ["-1", "1"])), "point"),
+        "norm-with-equality": (triangle, "proved"),
+        "norm-refuted": (
+            altered(json.loads(triangle), ((*CLAIM, "tolerance"), str(Fraction(1, 4) - little))),
+            "refuted",
+        ),
+        "norm-left-open-at-the-lower-end": (altered(json.loads(triangle), ((*CLAIM, "tolerance"), "1/4")), "evidence"),
+        "norm-at-its-tolerance": (altered(json.loads(triangle), ((*CLAIM, "tolerance"), "3/4")), "proved"),
+        "norm-left-open": (altered(json.loads(triangle), ((*CLAIM, "tolerance"), "1/2")), "evidence"),
+        "norm-of-less": (altered(json.loads(triangle), (("evidence", "upper"), str(Fraction(3, 4) - little))), "leaf"),
+        "norm-of-more": (altered(json.loads(triangle), (("evidence", "lower"), str(Fraction(1, 4) + little))), "leaf"),
+        "norm-in-the-wrong-order": (
+            altered(json.loads(triangle), (("evidence", "lower"), "4/5"), (("evidence", "upper"), "3/4")),
+            "claim",
+        ),
+        "norm-below-zero": (altered(json.loads(triangle), (("evidence", "lower"), str(-little))), "claim"),
+        "norm-of-half": (altered(json.loads(triangle), ((*CLAIM, "norm"), "1/2")), "claim"),
+        "norm-on-a-line-without-length": (altered(json.loads(triangle), (SIDE, ["1", "1"])), "domain"),
     }
 
 
