@@ -421,7 +421,7 @@ class Target:
             self.entries |= {f"x{k}": k for k in range(len(names))} | ({"x": 0} if len(names) == 1 else {})
         tokens = TOKEN.findall(text)
         require("".join(tokens) == text, "target", f"unexpected character in {printable(text)}")
-        self.tokens = ["", *(token for token in reversed(tokens) if not token.isspace())]
+        self.tokens: list[str] = ["", *(token for token in reversed(tokens) if not token.isspace())]
         if condition or self.tokens[-1] != "[":
             self.outputs = [[self.expression()]]
         elif self.tokens[-2] != "[":
@@ -813,7 +813,8 @@ class Arithmetic:
         """Return x^b: an integer power by squarings, of 1 / x if it is negative, another by its series."""
         if b.denominator != 1:
             return self.composed(b, x)
-        result, square, n = self.number(1), x if b >= 0 else self.reciprocal(x), abs(int(b))
+        result: Model = self.number(1)
+        square, n = x if b >= 0 else self.reciprocal(x), abs(int(b))
         while n:
             result = self.multiplied(result, square) if n % 2 else result
             n //= 2
@@ -824,8 +825,7 @@ class Arithmetic:
         """Return the least or the greatest operand, which the range of a difference must tell."""
         low, high = self.call("-", x, y)[:2]
         require(not low < 0 < high, "undefined", "a kink")
-        one = x if (low >= 0) == (name == "max") else y
-        return reduce(partial(self.call, name), others, one)
+        return reduce(partial(self.call, name), others, x if (low >= 0) == (name == "max") else y)
 
     def sigmoid(self, x: Any) -> Any:
         """Return 1 / (1 + e^-x), or 1 - 1 / (1 + e^x) where x is negative, so that no exponential is large."""
@@ -1086,11 +1086,12 @@ class Head:
             self.box.append((lo, hi))
         embedded = [self.embedded(reader, fields, letter, of) for letter, _, of in parts]
         Z, Y = embedded[0], embedded[-1]
-        self.tokens, width = [fields[f"R{parts[n][2]}"]["shape"][1] for n in (0, -1)]
+        shapes = [fields[f"R{of}"]["shape"] for _, _, of in parts]
+        self.tokens: int = shapes[0][1]
         keys = matrix(fields["W_K"], f"{where}.W_K", None, len(Z[()]))
         queries = matrix(fields["W_Q"], f"{where}.W_Q", len(keys), len(Y[()]))
         values = matrix(fields["W_V"], f"{where}.W_V", None, len(Z[()]))
-        output = matrix(fields["W_O"], f"{where}.W_O", width)
+        output = matrix(fields["W_O"], f"{where}.W_O", shapes[-1][1])
         self.selected = []  # the column of Z that each column of W_O selects
         for j in range(fields["W_O"]["shape"][1]):
             column = [(i, entry(row, j)) for i, row in enumerate(output) if row != 0 and entry(row, j) != 0]
@@ -1431,7 +1432,8 @@ def greatest_mean(values: Sequence[int], lows: list[int], highs: list[int]) -> i
     A weight without a high end moves a mean towards its value.
     """
     ends = list(map(max, lows, highs))
-    top, bottom = sum(map(mul, values, ends)), sum(ends)
+    top: int = sum(map(mul, values, ends))
+    bottom = sum(ends)
     for value, low, high in sorted(zip(values, lows, ends, strict=True)):
         if value * bottom >= top:
             break
@@ -1945,7 +1947,7 @@ class Cells:
         """Tell whether an obligation fails at a point of the domain."""
         q = self.denominator(place)
         y = [*(int(x * q) for x in place), q]
-        values = [sum(map(mul, score, y)) for score in self.scores]
+        values: list[int] = [sum(map(mul, score, y)) for score in self.scores]
         if name == "cover":
             return not tokens and not any(self.holds(i, values, False) for i in self.regions)
         wanted = {"argmax": 2, "disjoint": 2, "radius": 1}.get(name)
