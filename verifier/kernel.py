@@ -7,8 +7,9 @@ for usage errors and unreadable files. The format and the rules of proof are tho
 
 Nothing in the file is trusted. Every decision is made on integers: exact rationals, and intervals whose ends are
 integers in units of 2^-P ("P fractional bits"). Read from the top: limits and errors; integers and intervals;
-elementary functions; expressions; ranges and Taylor models; the certificate; the reduction of the attention to scores
-and values; the walk down a split tree; the bounds on a leaf; its rules; the partition; the door.
+elementary functions; numbers and expressions; series; ranges and Taylor models; the certificate; the reduction of the
+attention to scores and values; these on a box; the walk down a split tree; the rules of its leaves; the partition; the
+door.
 """
 
 import gzip
