@@ -390,7 +390,7 @@ def oracle(kernel: ModuleType) -> bool:
             value = function(flint.arb(x) / flint.arb(2) ** P) * flint.arb(2) ** P
             if not (lo <= value and value <= hi) or hi - lo > WIDEST.get(text, 2):
                 return False
-    checks = [exact_points, constants, language, spelled, volumes, undefined, ends]
+    checks = [exact_points, constants, undefined, language, spelled, volumes, ends]
     return all(check(kernel) for check in checks) and intervals(kernel, rnd)
 
 
@@ -815,7 +815,7 @@ def examine(
         return pytest_notices(text.mutated(mutant.number), 600)
 
     def ask(mutant: Mutant) -> tuple[Mutant, str]:
-        answer = child(lambda: work(mutant), 30 + 10 * normal, MEMORY)
+        answer = child(lambda: work(mutant), 20 + 5 * normal, MEMORY)
         if not answer and tests:
             answer = child(lambda: in_full(mutant), 900, 2 * MEMORY)
         return mutant, answer

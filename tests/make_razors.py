@@ -80,6 +80,7 @@ EVEN = [
     *["floor(4*x)", "sign(x - 1/2)", "min(x, 1/2, 1 - x)", "sigmoid(x - 1/4)", "tanh(x - 5/8)", "where(1/2 < x, x, 1)"],
     *["where(1/4 <= x and x <= 1/2, x, 1)", "where(x < 1/4 or not x < 1/2, x, 1)", "max(x - 1/2, 0, 1/4 - x)", "x*x"],
     *["(x + 1)**(5/2)", "(x + 1)**(7/2)", "(x + 1)**(9/2)", "1/(1/4 - x - 1)", "log(x + 1)", "exp(x)", "atan(x - 1/4)"],
+    *["exp(7*x)", "exp(9*x)", "exp(11*x)/9"],
 ]
 """Entries whose kinks lie at the ends of boxes, or at their centres."""
 
