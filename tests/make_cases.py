@@ -638,7 +638,7 @@ def edges() -> Cases:
     )
     return {
         "enlarged-silent-at-an-end": (silent_at_an_end("2"), "proved"),
-        "enlarged-not-silent-at-an-end": (silent_at_an_end(f"{2**60 + 1}/{2**59}"), "leaf"),
+        "enlarged-not-silent-at-an-end": (silent_at_an_end(f"{2**201 + 1}/{2**200}"), "leaf"),
         "partition-without-evidence": (altered(rows, (("evidence",), None)), "evidence"),
         "norm-without-evidence": (altered(json.loads(triangle), (("evidence",), None)), "evidence"),
         "partition-in-space": (sealed(space), "proved"),
