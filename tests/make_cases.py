@@ -610,6 +610,18 @@ def edges() -> Cases:
     def volume(document: Json, number: Fraction) -> bytes:
         return altered(document, ((*proofs, 0, "volume"), str(number)))
 
+    heads = attention_of((1, 1), [[0, 8]], [0, -4], [["1/2", 1]])
+    step = parse_target("where(x < 1/4, 0, 1)", InputSpace((1, 1)))
+    jump = json_of(Statement(step, parse_box("[0,1]"), heads, SupError(Fraction(1))), None)
+    two = [{"rivals": [1], "box": [["0", "3/4"]], "faces": [[], [[1, "1/8"]]], "tree": "."}]
+    two += [{"rivals": [0], "box": [["0", "1"]], "faces": [[], []], "tree": "00..."}]
+
+    def silent_at_an_end(kappa: str) -> bytes:
+        """Token 1 scores less by 2 at x = 1/4, the end of the leaf on which the target misses its value."""
+        two[0]["box"] = [["0", str((Fraction(kappa) + 4) / 8)]]
+        evidence = {"kind": "enlarged", "bound": "1", "kappa": kappa, "delta": "1/2", "precision": 64, "columns": [two]}
+        return altered(jump, (("evidence",), evidence))
+
     equal = attention_of((1, 1), [[0, 0, 0]], [0, 0, -1], [[0, 0, 0]])
     whole = Region(0, (), (Fraction(1, 2),), Fraction(1, 2))
     alike = json_of(Statement(None, parse_box("[0,1]"), equal, Partition(((whole,),))), None)
@@ -625,6 +637,10 @@ def edges() -> Cases:
         (regions, twice),
     )
     return {
+        "enlarged-silent-at-an-end": (silent_at_an_end("2"), "proved"),
+        "enlarged-not-silent-at-an-end": (silent_at_an_end(f"{2**201 + 1}/{2**200}"), "leaf"),
+        "partition-without-evidence": (altered(rows, (("evidence",), None)), "evidence"),
+        "norm-without-evidence": (altered(json.loads(triangle), (("evidence",), None)), "evidence"),
         "partition-in-space": (sealed(space), "proved"),
         "partition-in-four": (sealed(four), "proved"),
         "partition-in-four-with-a-volume": (volume(four, Fraction(1, 2)), "malformed"),

@@ -75,6 +75,15 @@ FUNCTIONS = {
     "constants": "pi*x - e*x**2",
 }
 
+EVEN = [
+    *["min(x, 1/2)", "max(x, 1/2)", "abs(x - 1/2)", "abs(1/4 - x)*x", "where(x < 1/2, x, 1)", "where(x <= 1/4, x, 1)"],
+    *["floor(4*x)", "sign(x - 1/2)", "min(x, 1/2, 1 - x)", "sigmoid(x - 1/4)", "tanh(x - 5/8)", "where(1/2 < x, x, 1)"],
+    *["where(1/4 <= x and x <= 1/2, x, 1)", "where(x < 1/4 or not x < 1/2, x, 1)", "max(x - 1/2, 0, 1/4 - x)", "x*x"],
+    *["(x + 1)**(5/2)", "(x + 1)**(7/2)", "(x + 1)**(9/2)", "1/(1/4 - x - 1)", "log(x + 1)", "exp(x)", "atan(x - 1/4)"],
+    *["exp(7*x)", "exp(9*x)", "exp(11*x)/9"],
+]
+"""Entries whose kinks lie at the ends of boxes, or at their centres."""
+
 LEAVES = {"box": "00..0..", "order-1": "A", "order-3": "C", "score-2": ";"}
 
 LOGS = {
@@ -164,6 +173,28 @@ def documents() -> Iterator[tuple[str, Json, Place, int, int]]:
         "many-tokens": (on_line("x", 12), "0.0AD"),
         "steep": (statement_of("x", "[1/11,10/11]", *head(1, 5, 60), MOST), "00.C0.E"),
         "steeper": (statement_of("x", "[-1/3,10/11]", *head(1, 9, 900), MOST), "000..0..00..0.."),
+        "steep-below": (statement_of("x - 3", "[1/11,10/11]", *head(1, 5, 60), MOST), "00.C0.E"),
+        "steeper-above": (statement_of("x + 3", "[-1/3,10/11]", *head(1, 9, 900), MOST), "000..0..00..0.."),
+        "rest": (statement_of("x", "[0,1]", [[0, 10]], [0, -11], [[0, Fraction(1, 3)]], MOST), "A"),
+        "even": (
+            statement_of("x", "[0,1]", [eighths(4, 3, 1)], eighths(4, 3, 9), [eighths(4, 1, 2)], MOST),
+            "00..0..",
+        ),
+        "even-steep": (
+            statement_of("1 - x", "[0,1]", [eighths(5, 60, 1)], eighths(5, 60, 9), [eighths(5, 1, 2)], MOST),
+            "000..0..00..0..",
+        ),
+        "even-plane": (
+            statement_of(
+                "x0 - x1",
+                "[0,1]x[0,1/2]",
+                [eighths(4, 2, 1), eighths(4, 2, 5)],
+                eighths(4, 3, 9),
+                [eighths(4, 1, 2)],
+                MOST,
+            ),
+            "01..1:C",
+        ),
         "plane": (statement_of("sin(x0)*x1", "[1/11,10/11]x[-1/3,1/7]", *head(2, 4), MOST), "01.C10:;1BD"),
         "plane-slopes": (
             statement_of(
@@ -302,10 +333,11 @@ def sums_of_units() -> Iterator[tuple[str, Json, Place, int, int]]:
     spread = {
         "wide": (WIDE, "[-7,9]", 1, halved(4, "."), halved(3, "BDG")),
         "narrow": (NARROW, "[1/11,10/11]", 1, halved(3, "."), "00A0DF0CG"),
+        "even": (EVEN, "[0,1]", 1, halved(2, "."), "00AB0CD"),
         "plane": (PLANE, "[1/11,10/11]x[-1/3,4/7]", 2, halved(3, ".", "01"), "01A1BD0B1CA"),
     }
     for name, (rows, domain, m, boxes, expansions) in spread.items():
-        for n, part in enumerate(rows[k::4] for k in range(4)):
+        for n, part in enumerate(rows[k::parts] for parts in [1 if rows is EVEN else 4] for k in range(parts)):
             target, alone = f"[{', '.join(part)}]", ([[0]] * m, [0])
             far = statement_of(target, domain, *alone, [[Fraction(10**5, 3)]] * len(part), MOST)
             near = statement_of(target, domain, *alone, [[Fraction(1, 3)]] * len(part), MOST)
@@ -325,6 +357,10 @@ def units_of_heads(
         "line": (statement_of("0", f"{long}", *above(numbers, 1, 5, 1), MOST), "00A.0.0AD"),
         "twelve": (statement_of("[0, 0]", f"{long}", *above(numbers, 1, 12, 2, 30), MOST), "000..0.D0C0B."),
         "steep": (statement_of("[0, 0]", f"{long}", *above(numbers, 1, 7, 2, 900), MOST), "0000E..0..00..0.."),
+        "rest": (
+            statement_of("0", "[0,1]", [[0, 10]], [0, -11], [[3, Fraction(13, 4)]], MOST),
+            "A",
+        ),
         "steepest": (statement_of("0", f"{long}", *above(numbers, 1, 5, 1, 10**7), MOST), "000..0..00..0.."),
         "slopes": (
             statement_of("[0, x]", f"{short}", *above(numbers, 1, 4, 2), MOST, slopes=slopes),
@@ -418,6 +454,7 @@ def others() -> Iterator[tuple[str, Json, Place, int, int]]:
         "sum-box": ("x", "[1/11,10/11]", SumAttention((soft, bent)), ["0.0.."], []),
         "sum-order": ("sin(x)", "[1/11,10/11]", SumAttention((soft, bent)), ["0A0CB"], []),
         "sum-sharp": ("x", "[-1/3,10/11]", SumAttention((sharp, soft)), ["000..0..00.C0C."], []),
+        "sum-alone": ("x", "[1/11,10/11]", SumAttention((soft, bent)), ["B"], []),
         "sum-three": ("1/3 - x", "[-1/3,10/11]", SumAttention((bent, soft, bent)), ["00.D0.C"], []),
         "sum-plane": ("[x0, x1]", "[1/11,10/11]x[-1/3,1/7]", SumAttention((flat, flat)), ["01.C10A.1BD"], []),
         "sum-steep": ("[x0, x1]", "[1/11,10/11]x[-1/3,1/7]", SumAttention((flat, steep)), ["0101..1...01B.1.."], []),
@@ -532,17 +569,10 @@ NOT_ENOUGH = ("leaf", "point", "region")
 
 LIMITED = [
     *(f"accept/{name}.json" for name in ("line", "sparse", "cross", "taylor-plane", "partition-line", "enlarged-line")),
-    *(
-        f"accept/{name}.json"
-        for name in ("sum-columns", "enlarged-plane", "partition-in-space", "quadratic-cross", "quadratic-line")
-    ),
-    *(f"accept/{name}.json" for name in ("refuted-vector", "refuted-argmax", "refuted-quadratic", "dense", "disc")),
+    *(f"accept/{name}.json" for name in ("quadratic-line", "refuted-vector", "partition-in-space")),
     "accept/compressed.json.gz",
     *(f"razor/{name}.json" for name in ("fixed-40", "root-box", "power-order-3", "exp-box", "tan-box")),
-    *(
-        f"razor/{name}.json"
-        for name in ("norm-3-2-wave-upper", "deep-paving", "deep-norm-upper", "layers-sure-measure")
-    ),
+    *(f"razor/{name}.json" for name in ("norm-3-2-wave-upper", "deep-paving", "sum-order-40", "layers-sure-measure")),
 ]
 """Certificates whose least limits are recorded."""
 
