@@ -56,8 +56,8 @@ KERNEL = ROOT / "verifier" / "kernel.py"
 MESSAGES = {"printable", "about"}
 """Functions that only word messages."""
 
-WORKING = {"W", "guard", "padded"}
-"""Names of working precisions, and of what rounds them up."""
+WORKING = {"W", "guard"}
+"""Names of working precisions."""
 
 SLOWEST = 0.1
 """Seconds that a case may take the kernel to be among the checks."""
