@@ -646,7 +646,8 @@ def ends(kernel: ModuleType) -> bool:
             if name == "cosh" and a <= 0 <= b:
                 box = 0, max(-a, b)
             (found,) = evaluator.enclosures([(a, b)], target.outputs[0])
-            if found != (kernel.point(name, box[0], P)[0], kernel.point(name, box[1], P)[1]):
+            at = [evaluator.enclosures([(end, end)], target.outputs[0])[0] for end in box]
+            if found != (at[0][0], at[1][1]):
                 return False
     return True
 
