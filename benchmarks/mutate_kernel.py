@@ -21,9 +21,10 @@ what cannot make a false claim true:
 
 The checks, in this order: tests/accept, tests/reject, tests/malformed, tests/razor (both sides of each edge) and the
 small certificates of the gallery, the fastest first, each of which must get the very finding or reason of the kernel
-itself; among them the enclosures of targets at points and on boxes, against Arb (python-flint) and exact rationals;
-the least limits of some certificates; `main`; with --pytest tests/test_kernel*.py, with the mutant in the place of the
-kernel. Exit code: 0 if at least 95 % are noticed, else 1.
+itself; among them the oracle: enclosures of targets at points and on boxes, against Arb (python-flint) and exact
+rationals, how narrow they are, what formulas and numbers mean, where functions are undefined, and volumes; the work in
+shares; the least limits of some certificates; `main`; with --pytest tests/test_kernel*.py, with the mutant in the place
+of the kernel. Exit code: 0 if at least 95 % are noticed, else 1.
 """
 
 from __future__ import annotations
