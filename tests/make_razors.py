@@ -84,7 +84,7 @@ EVEN = [
 ]
 """Entries whose kinks lie at the ends of boxes, or at their centres."""
 
-LEAVES = {"box": "00..0..", "order-1": "A", "order-3": "C", "score-2": ";"}
+LEAVES = {"box": "00..0..", "order-1": "0A0::", "order-3": "C", "order-6": "00F?>"}
 
 LOGS = {
     "pole": "x**(-1/4)",
