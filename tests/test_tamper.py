@@ -35,7 +35,7 @@ from attncert.verifier import kernel
 
 FOLDER = Path(__file__).parent
 LEAST = {"accept": 12, "reject": 60, "malformed": 50}
-LIMITS = kernel.Limits(precision=4096, silence=4096, exponent=5000, nodes=100_000, magnitude=20_000, exact=100_000)
+LIMITS = kernel.Limits(precision=4096, exponent=5000, nodes=100_000, magnitude=20_000, exact=100_000)
 
 
 def cases(folder: str) -> list[Path]:
