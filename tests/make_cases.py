@@ -472,7 +472,7 @@ def rejected() -> Cases:
         "target-beyond-the-input": (target("sin(2*pi*x1)"), "shape"),
         "target-of-two-entries": (target("[sin(2*pi*x), 0]"), "shape"),
         "target-of-two-columns": (target("[[sin(2*pi*x), 0]]"), "shape"),
-        "target-nested": (target("(" * 400 + "x" + ")" * 400), "limit"),
+        "target-nested": (target("(" * 4000 + "x" + ")" * 4000), "limit"),
         "target-too-large": (target("exp(exp(exp(exp(9*x+9))))"), "limit"),
         "domain-reversed": (side("1", "0"), "domain"),
         "domain-of-two-sides": (altered(good, (("statement", "domain", "box"), [["0", "1"], ["0", "1"]])), "shape"),
@@ -495,7 +495,7 @@ def rejected() -> Cases:
         "sum-in-another-norm": (altered(added, ((*CLAIM, "norm"), "2")), "unsupported"),
         "sum-by-regions": (altered(added, (("evidence",), {"kind": "enlarged"})), "unsupported"),
         "sum-by-both": (altered(added, (("evidence",), {"kind": "both"})), "unsupported"),
-        "sum-by-models-of-the-target": (altered(added, (("evidence", "trees"), [";"])), "tree"),
+        "sum-by-models-of-the-target": (altered(added, (("evidence", "trees"), [";"])), "leaf"),
         "sum-by-one-box": (altered(added, (("evidence", "trees"), ["."])), "leaf"),
         "sum-by-one-expansion": (altered(added, (("evidence", "trees"), ["D"])), "leaf"),
         "sum-with-a-better-bound": (altered(added, (("evidence", "bound"), "0.4")), "leaf"),
@@ -544,7 +544,7 @@ def rejected() -> Cases:
             "point",
         ),
         "queries-of-another-shape": (altered(cross(), ((*HEAD, "query_shape"), [1, 2])), "shape"),
-        "variable-of-the-other-kind": (altered(cross(), (("statement", "target"), "K[0,0] + X[0,0]")), "target"),
+        "variable-of-the-other-kind": (altered(cross(), (("statement", "target"), "K[0,0] + X[0,0]")), "shape"),
         "bound-for-one-entry-only": (altered(flat, (("statement", "target"), "[x0*x1, abs(x0-x1) + 1]")), "leaf"),
     }
     return {
