@@ -22,9 +22,9 @@ what cannot make a false claim true:
 The checks, in this order: tests/accept, tests/reject, tests/malformed, tests/razor (both sides of each edge) and the
 small certificates of the gallery, the fastest first, each of which must get the very finding or reason of the kernel
 itself; among them the oracle: enclosures of targets at points and on boxes, against Arb (python-flint) and exact
-rationals, how narrow they are, what formulas and numbers mean, where functions are undefined, and volumes; the work in
-shares; the least limits of some certificates; `main`; with --pytest tests/test_kernel*.py, with the mutant in the place
-of the kernel. Exit code: 0 if at least 95 % are noticed, else 1.
+rationals, how narrow they are, what formulas and numbers mean, where functions are undefined, and volumes; the numbers
+inside (inner_values.py); the work in shares; the least limits of some certificates; `main`; with --pytest
+tests/test_kernel*.py, with the mutant in the place of the kernel. Exit code: 0 if at least 95 % are noticed, else 1.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from benchmarks.inner_values import RECORD, inner_values
 
 ROOT = Path(__file__).parent.parent
 KERNEL = ROOT / "verifier" / "kernel.py"
@@ -746,6 +748,8 @@ def noticed(kernel: ModuleType, known: Sequence[Known], commands: Sequence[Seque
             return case.path.name
         if n == 200 and not oracle(kernel):
             return "oracle"
+    if inner_values(kernel) != json.loads(RECORD.read_text()):
+        return "numbers inside"
     if not shared(kernel, known):
         return "shares"
     if not limits_count(kernel):
