@@ -861,7 +861,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for n, (mutant, answer) in enumerate(
         examine(source, chosen, tests=options.pytest, jobs=options.jobs, log=lambda text: print(text, flush=True)), 1
     ):
-        kinds = ("main", "limits", "shares", "oracle", "pytest", "time", "error")
+        kinds = ("main", "limits", "shares", "numbers inside", "oracle", "pytest", "time", "error")
         by[next((kind for kind in kinds if answer.startswith(kind)), "case files" if answer else "nothing")] += 1
         if not answer:
             survivors.append(mutant)

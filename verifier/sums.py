@@ -123,8 +123,7 @@ class SumSearch(PavingSearch):
         f = models(self.target, centre[live], radius[live], self.order)
         rows, m, order = range(len(self.entries)), centre.shape[1], self.order
         terms = math.comb(m + order, order)
-        one = Model(np.ones((1, 1)), np.zeros(1), m, order, 0)
-        fractions = [(one, f[entry]) for entry in self.entries]
+        D, numerators = Model(np.ones((1, 1)), np.zeros(1), m, order, 0), [f[entry] for entry in self.entries]
         bounds = np.full((len(rows), len(live)), self.bound)
         for search, block, d_centre, _, _ in actives:
             moments = np.full((1 + len(rows), terms, len(live)), np.nan)
@@ -138,12 +137,13 @@ class SumSearch(PavingSearch):
                 near[:, : middle.shape[1], part] = middle
             M0, *M1 = (Model(*pair, m, order, order) for pair in zip(moments, remainders, strict=True))
             leak = up(block.dropped[live] * self.leak)
-            for r, (D, N) in enumerate(fractions):
+            for r, N in enumerate(numerators):
                 T0 = Model(near[r], np.zeros(len(live)), m, order, 1)
-                fractions[r] = D * M0, (N - D * T0) * M0 - D * M1[r]
+                numerators[r] = (N - D * T0) * M0 - D * M1[r]
                 bounds[r] = down(bounds[r] - up(leak * up(search.head.value_max[r] - search.head.value_min[r])))
+            D = D * M0
         passed = np.ones(len(live), np.bool_)
-        for bound, (D, N) in zip(bounds, fractions, strict=True):
+        for bound, N in zip(bounds, numerators, strict=True):
             scaled, polynomial = bound * D.padded(order), N.padded(order)
             size = np.abs(scaled).sum(axis=0) + np.abs(polynomial).sum(axis=0)
             rest = (bound * D.remainder + N.remainder + 2.0**-44 * size) * UP
