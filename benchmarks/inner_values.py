@@ -1,4 +1,4 @@
-"""The numbers inside the kernel: digests of what its functions return on the way through some certificates.
+"""The numbers inside the kernel: digests of those that its functions know when they return, on some certificates.
 
 python -m benchmarks.inner_values       writes tests/inner_values.json anew, after a change of the kernel that is meant
 
@@ -38,33 +38,37 @@ def certificates() -> Iterator[bytes]:
         yield from (path.read_bytes() for n, path in enumerate(paths) if n % step == 0 or path.name.startswith(ALL))
 
 
-def plain(value: Any) -> str | None:
-    """The numbers of a value, spelled; None where it holds anything else."""
-    if value is None or isinstance(value, (int, str, Fraction)):
-        return str(value)
-    if isinstance(value, dict):
-        value = [part for pair in value.items() for part in pair]
-    if not isinstance(value, (list, tuple)):
-        return None
-    parts = [plain(part) for part in value]
-    return None if None in parts else f"({','.join(map(str, parts))})"
+KINDS = (int, Fraction, str, list, tuple, dict)
+"""Of these types a value is spelled, if all within it can be."""
 
 
-def inner_values(kernel: ModuleType) -> dict[str, str]:
-    """For each function of the kernel the digest of what it returns, in turn, on all these certificates."""
+def spelled(value: Any) -> str:
+    """The value in letters; none where an object is part of it whose place in memory would be."""
+    text = repr(value) if isinstance(value, KINDS) else ""
+    return "" if " at 0x" in text else text
+
+
+def inner_values(kernel: ModuleType, every: int = 1) -> dict[str, str]:
+    """For each function of the kernel the digest of its variables and its answers, in turn, on these certificates.
+
+    Those of a constructor are followed by those of its object. `every` takes one certificate in so many.
+    """
     digests: dict[str, Any] = {}
 
     def profile(frame: FrameType, event: str, value: Any) -> None:
         code = frame.f_code
         if event == "return" and code.co_filename == kernel.__file__ and "<" not in code.co_name:
-            spelled = plain(value)
-            if spelled is not None:
-                digests.setdefault(code.co_qualname, hashlib.sha256()).update(spelled.encode())
+            known = [*frame.f_locals.values(), value]
+            if code.co_name == "__init__":
+                known += vars(frame.f_locals["self"]).values()
+            digest = digests.setdefault(code.co_qualname, hashlib.sha256())
+            digest.update(";".join(map(spelled, known)).encode())
 
     for remembered in vars(kernel).values():
         if hasattr(remembered, "cache_clear"):
             remembered.cache_clear()
-    contents, before = list(certificates()), sys.getprofile()
+    contents, before, digits = list(certificates())[::every], sys.getprofile(), sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
     sys.setprofile(profile)
     try:
         for data in contents:
@@ -72,6 +76,7 @@ def inner_values(kernel: ModuleType) -> dict[str, str]:
                 kernel.check_bytes(data)
     finally:
         sys.setprofile(before)
+        sys.set_int_max_str_digits(digits)
     return {name: digest.hexdigest()[:16] for name, digest in sorted(digests.items())}
 
 

@@ -40,7 +40,6 @@ import math
 import os
 import random
 import resource
-import signal
 import sys
 import time
 from collections import Counter
@@ -741,14 +740,20 @@ def plain(text: str, x: Fraction) -> Fraction | None:
     return table[text](x) if text in table else None
 
 
-def noticed(kernel: ModuleType, known: Sequence[Known], commands: Sequence[Sequence[str]], wanted: object) -> str:
+Records = dict[int, dict[str, str]]
+"""The numbers inside on one certificate in so many."""
+
+
+def noticed(
+    kernel: ModuleType, known: Sequence[Known], records: Records, commands: Sequence[Sequence[str]], wanted: object
+) -> str:
     """What notices the mutant: a case, the command, the oracle or nothing (an empty string)."""
     for n, case in enumerate(known):
         if said(kernel, case.data) != case.answer:
             return case.path.name
         if n == 200 and not oracle(kernel):
             return "oracle"
-    if inner_values(kernel) != json.loads(RECORD.read_text()):
+    if any(inner_values(kernel, every) != record for every, record in records.items()):
         return "numbers inside"
     if not shared(kernel, known):
         return "shares"
@@ -780,7 +785,7 @@ def child(work: Callable[[], str], seconds: float, memory: int) -> str:
         os.close(read)
         try:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-            signal.alarm(int(seconds) + 1)
+            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
@@ -810,12 +815,13 @@ def examine(
     commands = [command, *([path] for path in command[-3:]), [str(good[0].path)]]
     wanted = [printed(kernel, paths) for paths in commands]
     assert oracle(kernel), "the kernel itself fails the oracle"
+    records = {20: inner_values(kernel, 20), 1: json.loads(RECORD.read_text())}
     first = [*good[:6], *(case for case in known if case not in good[:6])]
     normal = sum(case.seconds for case in known)
     log(f"{len(known)} cases in {normal:.1f} s, {len(chosen)} mutants")
 
     def work(mutant: Mutant) -> str:
-        return noticed(text.mutated(mutant.number), first, commands, wanted)
+        return noticed(text.mutated(mutant.number), first, records, commands, wanted)
 
     def in_full(mutant: Mutant) -> str:
         return pytest_notices(text.mutated(mutant.number), 600)

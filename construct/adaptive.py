@@ -61,8 +61,9 @@ SAMPLES = {1: 1201, 2: 57, 3: 17}
 FEW, CHECKS = 4096, 6000
 """Samples in more dimensions, and those on which an adjusted head is checked."""
 
-STEPS, LAST_STEPS = 12, 60
-"""Levenberg-Marquardt steps after an insertion, and before a head is given up or handed on."""
+STEPS, LAST_STEPS = (24, 12), 60
+"""Levenberg-Marquardt steps after an insertion, in heads of which the smaller is taken; and before one is given up or
+handed on."""
 
 SOFTNESS = (3.0, 8.0)
 """Change of the score difference across an interval, in the starts on a line."""
@@ -74,6 +75,9 @@ SCALES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 """Factors of all scores that are tried in the end in an L_p norm: jumps want sharp heads."""
 
 SHARPEST = 1e7
+
+UNCUT = np.array([-1.0, 1.0])
+"""The ends of a line in scaled coordinates."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,8 @@ def adaptive_candidates(
     most = MOST_TOKENS if limit is None else limit
     for margin in margins:
         try:
-            head = search.grown(head, float(claim.tolerance) * (1 - margin), min(most + SPARE, MOST_TOKENS))
+            goal, largest = float(claim.tolerance) * (1 - margin), min(most + SPARE, MOST_TOKENS)
+            head = search.first(goal, largest) if head is None else search.grown(head, goal, largest, STEPS[0])
         except (OutOfTime, TooLarge):
             if head is None:
                 raise
@@ -172,7 +177,7 @@ class _Search:
         self.checks, self.wanted = self._sampled(random.uniform(-1, 1, (CHECKS, m)))
         if not len(self.f):
             raise InvalidTarget("the target has no value at any sample of the domain")
-        self.edges = np.array([-1.0, 1.0])
+        self.edges = UNCUT
         self.size = max(float(np.max(np.abs(self.f))), 1e-300)
 
     def _points(self, u: FloatArray) -> FloatArray:
@@ -192,12 +197,28 @@ class _Search:
 
     # --- growing -------------------------------------------------------------------------------------------------
 
-    def grown(self, head: _Head | None, goal: float, most: int) -> _Head | None:
+    def first(self, goal: float, most: int) -> _Head | None:
+        """The smaller of heads grown from one token with few and with more steps after each insertion.
+
+        Each has half of the effort. In which minimum an adjustment ends is a matter of rounding errors.
+        """
+        mean = (self.f.max(axis=0) + self.f.min(axis=0)) / 2 if self.power is None else self.f.mean(axis=0)
+        one = self._adjusted(_Head(np.zeros((1, len(self.moving))), np.zeros(1), mean[None, :]), 0)
+        head, failure, left, share = None, None, 0.0, self.effort / len(STEPS)
+        for steps in STEPS:
+            self.edges, self.effort = UNCUT, share
+            try:
+                head = self.grown(one, goal, head.tokens - 1 if head else most, steps) or head
+            except (OutOfTime, TooLarge) as stop:
+                failure = stop
+            left += max(0.0, self.effort)
+        self.effort = left
+        if head is None and failure is not None:
+            raise failure
+        return head
+
+    def grown(self, head: _Head, goal: float, most: int, steps: int) -> _Head | None:
         """A head whose sampled error is at most the goal; None where that takes too many tokens."""
-        if head is None:
-            mean = (self.f.max(axis=0) + self.f.min(axis=0)) / 2 if self.power is None else self.f.mean(axis=0)
-            head = _Head(np.zeros((1, len(self.moving))), np.zeros(1), mean[None, :])
-            head = self._adjusted(head, 0)
         while True:
             self.deadline.check()
             if self.error(head) <= goal:
@@ -212,7 +233,7 @@ class _Search:
             starts = [self._inserted(head, place) for place in self._worst(head)]
             if len(self.moving) == 1:
                 starts += self._halved(head.tokens + 1)
-            head = min((self._adjusted(start, STEPS) for start in starts), key=self.error)
+            head = min((self._adjusted(start, steps) for start in starts), key=self.error)
 
     def _halved(self, tokens: int) -> list[_Head]:
         """Heads whose cells are intervals, of which those with the largest errors were halved."""
