@@ -101,6 +101,12 @@ def fixed_side() -> Json:
     return with_evidence(grid_statement("x0*x1 + x2", "[0,1]x[1/3,1/3]x[-0.1,0.1]", [4, 1, 2], 500, "0.2"))
 
 
+def literals() -> Json:
+    """Powers of literals, exact where they are short: 0.2 + 0 + 1/8 - 1/8 + 8/27 - 8/27, and one that is not rational."""
+    target = "0.2*x**0 + 0**2 + 2**(-3) - 1/8 + (2/3)**3 - 8/27 + 0**(1/2) + (2**(1/2) - sqrt(2))*x + 1**(10**4)"
+    return with_evidence(statement_of(target, "[0,1]", [[0]], [0], [["6/5"]], "1e-9"))
+
+
 def cross() -> Json:
     """Keys and values from K, queries from Q; the score depends on both."""
     head = ([[0, 4], [0, 4]], [0, -4], [[0, 1]])
@@ -324,6 +330,7 @@ GOOD: dict[str, Callable[[], Json]] = {
     "dense": dense,
     "sparse": sparse,
     "one-token": one_token,
+    "literals": literals,
     "fixed-side": fixed_side,
     "cross": cross,
     "disc": disc,
@@ -468,6 +475,7 @@ def rejected() -> Cases:
         "target-cut": (target("sin(2*pi*x"), "target"),
         "target-with-code": (target("__import__('os')"), "target"),
         "target-of-a-condition": (target("x < 1"), "target"),
+        "target-with-a-condition": (altered(flat, (("statement", "target"), "[x0*x1, x0 < x1]")), "target"),
         "target-of-no-name": (target("sin(2*pi*y)"), "target"),
         "target-beyond-the-input": (target("sin(2*pi*x1)"), "shape"),
         "target-of-two-entries": (target("[sin(2*pi*x), 0]"), "shape"),
@@ -601,6 +609,13 @@ def edges() -> Cases:
     sums = json_of(replace(flat, claim=LpError(Fraction(1), Fraction(1)), spelling=None), None)
     norm = {"kind": "integral", "precision": 64, "silence": 40, "trees": ["0.."]}
     triangle = altered(sums, (("evidence",), {**norm, "lower": "1/4", "upper": "3/4"}))
+    loose = {**norm, "lower": "0", "upper": "9", "trees": ["0*."]}
+
+    def singular(target: str) -> bytes:
+        """Of a tolerance that is none."""
+        change = (("statement", "target"), target), ((*CLAIM, "tolerance"), "9"), (SIDE, ["0", "1/4"])
+        return altered(sums, *change, (("evidence",), loose))
+
     multiplier = rows["evidence"]["columns"][0]["regions"][0]["faces"][1][0][1]
     smaller, larger = [str(Fraction(multiplier) * (1 + sign * little)) for sign in (-1, 1)]
 
@@ -697,6 +712,17 @@ def edges() -> Cases:
         "norm-refuted": (
             altered(json.loads(triangle), ((*CLAIM, "tolerance"), str(Fraction(1, 4) - little))),
             "refuted",
+        ),
+        "singular-quotient": (singular("log(x)/sqrt(x)"), "undefined"),
+        "singular-in-a-divisor": (singular("1/(1 + log(x))"), "undefined"),
+        "singular-over-a-zero": (singular("log(x)/x"), "undefined"),
+        "exponent-of-nine-characters": (
+            altered(json.loads(triangle), ((*CLAIM, "tolerance"), "75e-00000002")),
+            "proved",
+        ),
+        "exponent-of-ten-characters": (
+            altered(json.loads(triangle), ((*CLAIM, "tolerance"), "75e-000000002")),
+            "limit",
         ),
         "norm-left-open-at-the-lower-end": (altered(json.loads(triangle), ((*CLAIM, "tolerance"), "1/4")), "evidence"),
         "norm-at-its-tolerance": (altered(json.loads(triangle), ((*CLAIM, "tolerance"), "3/4")), "proved"),

@@ -138,8 +138,8 @@ def enclose(value: Fraction, P: int) -> Interval:
 
 def scaled(x: Interval, top: int, bottom: int) -> Interval:
     """Enclose x top / bottom, where bottom > 0."""
-    lo, hi = x if top >= 0 else x[::-1]
-    return lo * top // bottom, -(-hi * top // bottom)
+    low, high = sorted(end * top for end in x)
+    return low // bottom, -(-high // bottom)
 
 
 def plus(x: Interval, y: Interval) -> Interval:
@@ -365,8 +365,8 @@ TOKEN = re.compile(
 )
 # How tightly binary operations bind. Those of one level group to the left, ** to the right; `not` comes between `and`
 # and the comparisons, and a sign binds less tightly than **.
-BINDING = {"or": 1, "and": 2, "<": 4, "<=": 4, ">": 4, ">=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "**": 7}
-NOT_OPERAND, SIGN_OPERAND = 4, 7
+BINDING = {"or": 1, "and": 2, "<": 3, "<=": 3, ">": 3, ">=": 3, "+": 4, "-": 4, "*": 5, "/": 5, "**": 6}
+NOT_OPERAND, SIGN_OPERAND = 3, 6
 CONDITIONS = {"<", "<=", "and", "or", "not"}
 EXACT: dict[str, Callable[..., Fraction]] = {"neg": neg, "+": add, "-": sub, "*": mul, "/": truediv}
 FUNCTIONS = {"exp", "log", "sqrt", "sin", "cos", "tan", "atan", "erf", "sigmoid", "tanh", "sinh", "cosh", "abs", "sign"}
@@ -1692,8 +1692,8 @@ class Integral(Walk):
                 if op == "*" and operands[1][0]:
                     operands.reverse()
                 alphas, gammas = [operand[1] for operand in operands], [operand[2] for operand in operands]
-                if op in ("*", "/"):  # by a factor without A, or by a divisor without A and 0
-                    if operands[1][0] or (op == "/" and gammas[1][0] <= 0 <= gammas[1][1]):
+                if op in ("*", "/"):  # by a factor or a divisor without A
+                    if operands[1][0]:
                         continue
                     alphas[1] = gammas[1]
                 alpha, gamma = [evaluator.call(op, *parts) for parts in (alphas, gammas)]
@@ -1868,7 +1868,7 @@ class Cells:
         for weight, f in terms:
             factor = int(weight * unit)
             total = [number - factor * part for number, part in zip(total, f, strict=True)]
-        least = total[-1] + sum(a * (lo if a >= 0 else hi) for a, (lo, hi) in zip(total, box, strict=False))
+        least = total[-1] + sum(min(a * lo, a * hi) for a, (lo, hi) in zip(total, box, strict=False))
         require(least >= 0, "region", duty)
         return sum((weight for weight, _ in terms), Fraction(0))
 
@@ -1902,7 +1902,7 @@ class Cells:
         margins = [(bias - score[m]) * q for score in self.scores]
         for axis, (lo, hi) in enumerate(ends):
             tilts = [slopes[axis] - score[axis] for score in self.scores]
-            margins = [least + (d * lo if d >= 0 else d * hi) for least, d in zip(margins, tilts, strict=True)]
+            margins = [least + min(d * lo, d * hi) for least, d in zip(margins, tilts, strict=True)]
         for k, margin in enumerate(margins):
             require(margin >= 0 or k in known, "region", f"{where}: argmax: token {k} may win inside the region")
         far = sum(max(abs(end - c) for end in side) ** 2 for side, c in zip(sides, region.centre, strict=True))
