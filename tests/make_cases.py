@@ -102,7 +102,7 @@ def fixed_side() -> Json:
 
 
 def literals() -> Json:
-    """Powers of literals, exact where they are short: 0.2 + 0 + 1/8 - 1/8 + 8/27 - 8/27, and one that is not rational."""
+    """Powers of literals, exact where they are short: all but 0.2 cancels, and a root that is not rational does."""
     target = "0.2*x**0 + 0**2 + 2**(-3) - 1/8 + (2/3)**3 - 8/27 + 0**(1/2) + (2**(1/2) - sqrt(2))*x + 1**(10**4)"
     return with_evidence(statement_of(target, "[0,1]", [[0]], [0], [["6/5"]], "1e-9"))
 
