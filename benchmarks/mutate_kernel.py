@@ -64,6 +64,9 @@ WORKING = {"W", "guard"}
 SLOWEST = 0.1
 """Seconds that a case may take the kernel to be among the checks."""
 
+QUICK, SOME = 200, 20
+"""Cases before the oracle and the numbers inside on some certificates, one in so many; the others follow."""
+
 ENOUGH = 0.95
 """The part of the mutants that has to be noticed."""
 
@@ -759,9 +762,11 @@ def noticed(
     for n, case in enumerate(known):
         if said(kernel, case.data) != case.answer:
             return case.path.name
-        if n == 200 and not oracle(kernel):
+        if n == QUICK and not oracle(kernel):
             return "oracle"
-    if any(inner_values(kernel, every) != record for every, record in records.items()):
+        if n == QUICK and inner_values(kernel, SOME) != records[SOME]:
+            return "numbers inside"
+    if inner_values(kernel) != records[1]:
         return "numbers inside"
     if not shared(kernel, known):
         return "shares"
@@ -823,7 +828,7 @@ def examine(
     commands = [command, *([path] for path in command[-3:]), [str(good[0].path)]]
     wanted = [printed(kernel, paths) for paths in commands]
     assert oracle(kernel), "the kernel itself fails the oracle"
-    records = {20: inner_values(kernel, 20), 1: json.loads(RECORD.read_text())}
+    records = {SOME: inner_values(kernel, SOME), 1: json.loads(RECORD.read_text())}
     first = [*good[:6], *(case for case in known if case not in good[:6])]
     normal = sum(case.seconds for case in known)
     log(f"{len(known)} cases in {normal:.1f} s, {len(chosen)} mutants")
