@@ -103,8 +103,14 @@ def fixed_side() -> Json:
 
 def literals() -> Json:
     """Powers of literals, exact where they are short: all but 0.2 cancels, and a root that is not rational does."""
-    target = "0.2*x**0 + 0**2 + 2**(-3) - 1/8 + (2/3)**3 - 8/27 + 0**(1/2) + (2**(1/2) - sqrt(2))*x + 1**(10**4)"
+    target = "0.2*x**0 + 0**2 + 0**0 - 1 + 2**(-3) - 1/8 + (2/3)**3 - 8/27 + 0**(1/2) + (2**(1/2) - sqrt(2))*x + 1**999"
     return with_evidence(statement_of(target, "[0,1]", [[0]], [0], [["6/5"]], "1e-9"))
+
+
+def far() -> Json:
+    """Arguments beyond all precision of the domain, and beside 0."""
+    target = "log(x)/10**4 + atan(x)/10**3 + log(x/10**50)/10**4 + sin(x)/10**5 + exp(-x) + 1/x"
+    return with_evidence(statement_of(target, "[1e30,3e30]", [[0]], [0], [["0.0039"]], "0.001"))
 
 
 def cross() -> Json:
@@ -271,6 +277,12 @@ def partition_sites() -> Json:
     return document
 
 
+def partition_elsewhere() -> Json:
+    """On a box that does not begin at 0 or end at 1."""
+    head, box = sites(2, 4, 3, denominator=5), parse_box("[-1/2,2/3]x[1/7,3/2]")
+    return with_evidence(Statement(None, box, head, partition_of(head, box)))
+
+
 def partition_line() -> Json:
     """Two output columns, the second with regions of its own; a facet more than needed."""
     keys, biases = [[0, 2, 0, 2]], [0, -1, -3, -5]
@@ -331,6 +343,7 @@ GOOD: dict[str, Callable[[], Json]] = {
     "sparse": sparse,
     "one-token": one_token,
     "literals": literals,
+    "far": far,
     "fixed-side": fixed_side,
     "cross": cross,
     "disc": disc,
@@ -355,6 +368,7 @@ GOOD: dict[str, Callable[[], Json]] = {
     "refuted-disc": refuted_disc,
     "partition-grid": partition_grid,
     "partition-sites": partition_sites,
+    "partition-elsewhere": partition_elsewhere,
     "partition-line": partition_line,
     "enlarged-line": enlarged_line,
     "enlarged-plane": enlarged_plane,
@@ -377,7 +391,7 @@ def accepted() -> Cases:
     cancels = altered(json.loads(plain), ((*HEAD, "W_K", "rows", 0, 0), "1"))  # x^2 is in all scores
     cases["products-that-cancel.json"] = (cancels, "proved")
     document = json.loads(plain)
-    document["notes"] = {"made by": "hand", "unread": [1, {"NaN": "no number"}]}
+    document["notes"] = {"made by": "hand", "unread": [int("1" * 20), {"NaN": "no number"}]}
     spelled = json.dumps(dict(reversed(document.items())), indent=1, ensure_ascii=False)
     cases["another-spelling.json"] = (spelled.encode(), "proved")
     return cases | {f"{name}.json": case for name, case in edges().items() if case[1] in ("proved", "refuted")}
@@ -552,6 +566,8 @@ def rejected() -> Cases:
             "point",
         ),
         "queries-of-another-shape": (altered(cross(), ((*HEAD, "query_shape"), [1, 2])), "shape"),
+        "variable-of-self-attention": (altered(cross(), (("statement", "target"), "x0")), "target"),
+        "variable-of-self-attention-alone": (altered(cross(), (("statement", "target"), "x")), "target"),
         "variable-of-the-other-kind": (altered(cross(), (("statement", "target"), "K[0,0] + X[0,0]")), "shape"),
         "bound-for-one-entry-only": (altered(flat, (("statement", "target"), "[x0*x1, abs(x0-x1) + 1]")), "leaf"),
     }
@@ -609,12 +625,12 @@ def edges() -> Cases:
     sums = json_of(replace(flat, claim=LpError(Fraction(1), Fraction(1)), spelling=None), None)
     norm = {"kind": "integral", "precision": 64, "silence": 40, "trees": ["0.."]}
     triangle = altered(sums, (("evidence",), {**norm, "lower": "1/4", "upper": "3/4"}))
-    loose = {**norm, "lower": "0", "upper": "9", "trees": ["0*."]}
 
-    def singular(target: str) -> bytes:
+    def singular(target: str, upper: str = "9", end: str = "1/4", tree: str = "0*.") -> bytes:
         """Of a tolerance that is none."""
-        change = (("statement", "target"), target), ((*CLAIM, "tolerance"), "9"), (SIDE, ["0", "1/4"])
-        return altered(sums, *change, (("evidence",), loose))
+        evidence = {**norm, "lower": "0", "upper": upper, "trees": [tree]}
+        change = (("statement", "target"), target), ((*CLAIM, "tolerance"), upper), (SIDE, ["0", end])
+        return altered(sums, *change, (("evidence",), evidence))
 
     multiplier = rows["evidence"]["columns"][0]["regions"][0]["faces"][1][0][1]
     smaller, larger = [str(Fraction(multiplier) * (1 + sign * little)) for sign in (-1, 1)]
@@ -631,11 +647,19 @@ def edges() -> Cases:
     two = [{"rivals": [1], "box": [["0", "3/4"]], "faces": [[], [[1, "1/8"]]], "tree": "."}]
     two += [{"rivals": [0], "box": [["0", "1"]], "faces": [[], []], "tree": "00..."}]
 
+    wide_enough = {"kind": "enlarged", "bound": "1", "kappa": "2", "delta": "1/2", "precision": 64}
+    outside = {**wide_enough, "columns": [[{**each, "tree": "-"} for each in two]]}
+
     def silent_at_an_end(kappa: str) -> bytes:
         """Token 1 scores less by 2 at x = 1/4, the end of the leaf on which the target misses its value."""
         two[0]["box"] = [["0", str((Fraction(kappa) + 4) / 8)]]
-        evidence = {"kind": "enlarged", "bound": "1", "kappa": kappa, "delta": "1/2", "precision": 64, "columns": [two]}
-        return altered(jump, (("evidence",), evidence))
+        return altered(jump, (("evidence",), {**wide_enough, "kappa": kappa, "columns": [two]}))
+
+    def layer(delta: str, measure: str) -> bytes:
+        """All of the domain is the layer."""
+        evidence = {"kind": "layers", "precision": 64, "silence": 40, "trees": ["!"]}
+        claim = {"kind": "indicator", "delta": delta, "measure": measure}
+        return altered(jump, (("statement", "target"), None), (CLAIM, claim), (("evidence",), evidence))
 
     equal = attention_of((1, 1), [[0, 0, 0]], [0, 0, -1], [[0, 0, 0]])
     whole = Region(0, (), (Fraction(1, 2),), Fraction(1, 2))
@@ -647,12 +671,24 @@ def edges() -> Cases:
     def of_equals(value: Json) -> bytes:
         return altered(alike, (("evidence",), {"kind": "regions", "columns": [value]}))
 
+    better = attention_of((1, 1), [[0, 0, 0]], [0, 0, 1], [[0, 0, 0]])
+    worse = json_of(Statement(None, parse_box("[0,1]"), better, Partition(((whole,),))), None)
+    beaten: Json = {"regions": [{**none, "beaten": [[2, []]]}], "undeclared": [[1, [[0, "1"]]], [2, [[0, "1"]]]]}
+    best = attention_of((4, 1), [[0, 0]] * 4, [0, 1], [[0, 0]] * 4)
+    cube = [Region(i, (), (Fraction(1, 2),) * 4, Fraction(1)) for i in (0, 1)]
+    either = json_of(Statement(None, parse_box("[0,1]^4"), best, Partition((tuple(cube),))), None)
+    proof: Json = {"box": [["0", "1"]] * 4, "faces": [[]] * 8, "beaten": [], "volume": None}
+
     both = altered(
         json.loads(of_equals({**cover, "regions": [none, none], "undeclared": cover["undeclared"][1:]})),
         (regions, twice),
     )
     return {
         "enlarged-silent-at-an-end": (silent_at_an_end("2"), "proved"),
+        "enlarged-on-nothing": (
+            altered(jump, (("statement", "domain", "where"), ["x > 2"]), (("evidence",), outside)),
+            "tree",
+        ),
         "enlarged-not-silent-at-an-end": (silent_at_an_end(f"{2**201 + 1}/{2**200}"), "leaf"),
         "partition-without-evidence": (altered(rows, (("evidence",), None)), "evidence"),
         "norm-without-evidence": (altered(json.loads(triangle), (("evidence",), None)), "evidence"),
@@ -664,6 +700,17 @@ def edges() -> Cases:
         "partition-with-a-volume-too-small": (volume(space, Fraction(1, 2) - little), "region"),
         "partition-of-equal-scores": (of_equals(cover), "proved"),
         "partition-of-equal-scores-twice": (both, "region"),
+        "partition-of-a-token-worse-by-one": (
+            altered(worse, (("evidence",), {"kind": "regions", "columns": [beaten]})),
+            "region",
+        ),
+        "partition-of-two-of-which-one-is-worse": (
+            altered(
+                either,
+                (("evidence",), {"kind": "regions", "columns": [{"regions": [proof, proof], "undeclared": []}]}),
+            ),
+            "region",
+        ),
         "partition-cover-by-nothing": (
             of_equals({**cover, "undeclared": [[1, [[0, "0"]]], [2, [[0, "1"]]]]}),
             "region",
@@ -697,6 +744,8 @@ def edges() -> Cases:
         "cover-on-a-face": (breach("cover", [], "1/2", "0.3"), "point"),
         "cover-of-a-token": (breach("cover", [0], "0.3", "0.3"), "point"),
         "refuted-radius-at-a-corner": (far(Fraction(1, 2) - little), "refuted"),
+        "refuted-radius-of-nothing": (breach("radius", [0], "0.3", "0.3", radius="0"), "refuted"),
+        "radius-below-zero": (breach("radius", [0], "0.3", "0.3", radius="-1/9"), "claim"),
         "radius-that-is-exact": (far(Fraction(1, 2)), "point"),
         "radius-of-two": (breach("radius", [0, 1], "1/2", "1/2", radius="1/9"), "point"),
         "radius-of-none": (breach("radius", [], "1/2", "1/2", radius="1/9"), "point"),
@@ -713,6 +762,14 @@ def edges() -> Cases:
             altered(json.loads(triangle), ((*CLAIM, "tolerance"), str(Fraction(1, 4) - little))),
             "refuted",
         ),
+        "singular-and-large": (
+            singular("1024*(1025*log(x) + 300)", "1e7", "7/5", "00*.."),
+            "proved",
+        ),
+        "singular-outside": (singular("log(abs(x + 1e-30))"), "undefined"),
+        "singular-and-not-integrable": (singular("x**(-1)"), "leaf"),
+        "singular-log-on-a-wide-leaf": (singular("log(x)", end="1/2", tree="*"), "leaf"),
+        "singular-log-beyond-one": (singular("log(x)", end="3", tree="*"), "leaf"),
         "singular-quotient": (singular("log(x)/sqrt(x)"), "undefined"),
         "singular-in-a-divisor": (singular("1/(1 + log(x))"), "undefined"),
         "singular-over-a-zero": (singular("log(x)/x"), "undefined"),
@@ -734,6 +791,13 @@ def edges() -> Cases:
             "claim",
         ),
         "norm-below-zero": (altered(json.loads(triangle), (("evidence", "lower"), str(-little))), "claim"),
+        "layer-of-all": (layer(f"{10**30 - 1}/{10**30}", "1"), "proved"),
+        "layer-of-more": (layer("1/2", str(1 - little)), "leaf"),
+        "layer-beyond-one": (layer("1", "1"), "claim"),
+        "layer-beyond-zero": (layer("0", "1"), "claim"),
+        "layer-of-no-measure": (layer("1/2", "0"), "claim"),
+        "norm-beyond-zero": (altered(json.loads(triangle), ((*CLAIM, "tolerance"), "0")), "claim"),
+        "refuted-of-zero": (altered(json.loads(at_the_end("1")), ((*CLAIM, "tolerance"), "0")), "claim"),
         "norm-of-half": (altered(json.loads(triangle), ((*CLAIM, "norm"), "1/2")), "claim"),
         "norm-on-a-line-without-length": (altered(json.loads(triangle), (SIDE, ["1", "1"])), "domain"),
     }
@@ -941,6 +1005,7 @@ def malformed() -> Cases:
         "silence-zero": (put((("evidence", "silence"), 0)), "malformed"),
         "silence-negative": (put((("evidence", "silence"), -40)), "malformed"),
         "integer-of-many-digits": (text.replace(b'"silence":', b'"silence":' + b"9" * 30), "limit"),
+        "integer-of-21-digits": (text.replace(b'"notes":{}', b'"notes":' + b"1" * 21), "limit"),
         "nan-in-the-notes": (text.replace(b'"notes":{}', b'"notes":NaN'), "malformed"),
         "infinity-in-the-notes": (text.replace(b'"notes":{}', b'"notes":[-Infinity]'), "malformed"),
         "fraction-in-the-notes": (text.replace(b'"notes":{}', b'"notes":0.5'), "malformed"),

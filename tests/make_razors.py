@@ -570,8 +570,9 @@ NOT_ENOUGH = ("leaf", "point", "region")
 LIMITED = [
     *(f"accept/{name}.json" for name in ("line", "sparse", "cross", "taylor-plane", "partition-line", "enlarged-line")),
     *(f"accept/{name}.json" for name in ("quadratic-line", "refuted-vector", "partition-in-space")),
+    *(f"accept/{name}.json" for name in ("far", "literals", "singular-and-large")),
     "accept/compressed.json.gz",
-    *(f"razor/{name}.json" for name in ("fixed-40", "root-box", "power-order-3", "exp-box", "tan-box")),
+    *(f"razor/{name}.json" for name in ("fixed-40", "root-box", "power-box", "power-order-3", "exp-box", "tan-box")),
     *(f"razor/{name}.json" for name in ("norm-3-2-wave-upper", "deep-paving", "sum-order-40", "layers-sure-measure")),
 ]
 """Certificates whose least limits are recorded."""

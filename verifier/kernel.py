@@ -210,7 +210,7 @@ def exp_point(x: int, P: int) -> Interval:
     """
     if x == 0:
         return 1 << P, 1 << P
-    if x >> P < -P:
+    if x < -P << P:
         return 0, 1  # e^x < e^-P < 2^-P
     k = isqrt(P) // 2
     W = P + max(0, (3 * x >> P + 1) + 2) + (x >> P).bit_length() + k + 16  # 3/2 > 1/ln 2, so W > P + n
@@ -892,7 +892,7 @@ class Evaluator(Arithmetic):
 def excludes(condition: Evaluator, box: Sequence[Interval], value: Interval = (0, 0)) -> bool:
     """Tell whether a condition is proved to be false (or to have another value) on a whole box."""
     try:
-        return condition.enclosures(box, condition.target.outputs[0]) == [value]
+        return condition.enclosures(box, *condition.target.outputs) == [value]
     except Rejected:
         return False
 
@@ -1161,7 +1161,7 @@ class Statement:
         where, parts = "statement.attention", [attention]
         if typed(attention, dict, where).get("kind") == "sum":
             parts = typed(fields_of(attention, where, "kind", "heads")[1], list, f"{where}.heads")
-            require(len(parts) > 0, "malformed", f"{where}.heads: empty")
+            require(bool(parts), "malformed", f"{where}.heads: empty")
         self.heads, self.limits = [Head(part, domain, reader) for part in parts], reader.limits
         shapes = [(head.inputs, len(head.values), len(head.selected)) for head in self.heads]
         require(all(shape == shapes[0] for shape in shapes), "shape", f"{where}.heads: inputs or outputs differ")
@@ -1492,7 +1492,7 @@ class Walk:
         leaves = subtrees = 0
         for at, mark in enumerate(tree):
             where, ends = f"column {self.j}: character {at} of the tree", mark in "-" + self.marks
-            require(len(stack) > 0, "tree", f"{where}: the tree ends before")
+            require(bool(stack), "tree", f"{where}: the tree ends before")
             node = stack.pop()
             if node is not None and share[1] > 1:
                 splits = sum(level for _, _, _, level in node[0])
@@ -1711,7 +1711,8 @@ class Integral(Walk):
         A, q = (args[1], Fraction(1, 2)) if root else (index, -value if op == "power" else None)
         if not (root or op == "log" or (op == "power" and value < 0)):
             return None
-        u = nodes[nodes[A].args[0]]
+        (argument,) = nodes[A].args
+        u = nodes[argument]
         node = nodes[u.args[0]] if u.op == "abs" else u
         terms = [node] if node.op == "input" else [nodes[arg] for arg in node.args if node.op in ("+", "-")]
         entries, numbers = [x.value for x in terms if x.op == "input"], [x.value for x in terms if x.op == "number"]
@@ -1827,7 +1828,7 @@ class Cells:
         self.regions = {region.token: region for region in declared}
         forms = head.scores(j)
         require(all(len(axes) < 2 for axes in forms), "unsupported", f"{self.where}: regions of quadratic scores")
-        rows = [forms.get(axes, Fraction(0)) for axes in [*((k,) for k in range(self.m)), ()]]  # none for a fixed entry
+        rows = [forms.get(axes, Fraction()) for axes in [*((k,) for k in range(self.m)), ()]]  # none for a fixed entry
         self.unit = self.denominator(x for row in [*rows, kappa] for x in (row if isinstance(row, list) else [row]))
         self.kappa = int(kappa * self.unit)
         reader.spend(head.tokens * (self.m + 1) * (64 + self.unit.bit_length()))
@@ -2106,9 +2107,8 @@ def in_domain(statement: Statement, numbers: Any, reader: Reader) -> list[Fracti
 def error_at(statement: Statement, place: list[Fraction], r: int, j: int, P: int) -> Interval:
     """Enclose target - T at a point, for entry [r, j]; the scores are exact, and relative to the best one."""
     outputs = [statement.target.outputs[r][j]]
-    value: Interval = Evaluator(statement.target, P, statement.limits).enclosures(
-        [enclose(x, P) for x in place], outputs
-    )[0]
+    value: Interval
+    (value,) = Evaluator(statement.target, P, statement.limits).enclosures([enclose(x, P) for x in place], outputs)
     for head in statement.heads:
         scores, values = head.at(head.scores(j), place), head.at(head.values[r], place)
         ends = [enclose(score - max(scores), P) for score in scores]
