@@ -26,6 +26,8 @@ itself; among them the oracle: enclosures of targets at points and on boxes, aga
 rationals, how narrow they are, what formulas and numbers mean, where functions are undefined, and volumes; the numbers
 inside (inner_values.py); the work in shares; the least limits of some certificates; `main`; with --pytest
 tests/test_kernel*.py, with the mutant in the place of the kernel. Exit code: 0 if at least 95 % are noticed, else 1.
+
+survivors.json says of those that are known to survive why they do: a reason, and the mutants that it is about.
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ KERNEL = ROOT / "verifier" / "kernel.py"
 DEFAULTS = {"Limits", "Finding"}
 """Classes whose defaults do not matter: those of the limits, and what every finding has in their place."""
 
+REASONS = Path(__file__).parent / "survivors.json"
+
 MESSAGES = {"printable", "about"}
 """Functions that only word messages."""
 
@@ -68,8 +72,12 @@ WORKING = {"W", "guard", "SHARED"}
 SLOWEST = 0.1
 """Seconds that a case may take the kernel to be among the checks."""
 
-QUICK, SOME = 200, 20
-"""Cases before the oracle and the numbers inside on some certificates, one in so many; the others follow."""
+QUICK, SOME, SOON = 200, 20, 8
+"""Cases before the oracle and the numbers inside on some certificates, one in so many; the others follow. Until then it
+may take so many seconds."""
+
+PATIENCE = 900
+"""Seconds for the tests of the kernel."""
 
 ENOUGH = 0.95
 """The part of the mutants that has to be noticed."""
@@ -187,6 +195,12 @@ def mutants(source: str) -> list[Mutant]:
             for what, _ in changes(node):
                 found.append(Mutant(len(found), getattr(node, "lineno", 0), getattr(node, "col_offset", 0), what))
     return found
+
+
+def reasons() -> dict[tuple[str, int, str], str]:
+    """Why mutants survive, by the text of the line, the column and the change."""
+    groups = json.loads(REASONS.read_text())
+    return {(text, column, what): why for why, known in groups.items() for text, column, what in known}
 
 
 class Source:
@@ -779,7 +793,12 @@ Records = dict[int, dict[str, str]]
 
 
 def noticed(
-    kernel: ModuleType, known: Sequence[Known], records: Records, commands: Sequence[Sequence[str]], wanted: object
+    kernel: ModuleType,
+    known: Sequence[Known],
+    records: Records,
+    commands: Sequence[Sequence[str]],
+    wanted: object,
+    seconds: int,
 ) -> str:
     """What notices the mutant: a case, the command, the oracle or nothing (an empty string)."""
     for n, case in enumerate(known):
@@ -789,6 +808,8 @@ def noticed(
             return "oracle"
         if n == QUICK and inner_values(kernel, SOME) != records[SOME]:
             return "numbers inside"
+        if n == QUICK:
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if inner_values(kernel) != records[1]:
         return "numbers inside"
     if not shared(kernel, known):
@@ -800,7 +821,7 @@ def noticed(
     return "" if [printed(kernel, paths) for paths in commands] == wanted else "main"
 
 
-def pytest_notices(module: ModuleType, limit: float) -> str:
+def pytest_notices(module: ModuleType) -> str:
     """What of the kernel's tests notices the mutant, which takes the kernel's place."""
     import attncert.verifier
 
@@ -813,7 +834,7 @@ def pytest_notices(module: ModuleType, limit: float) -> str:
     return "pytest" if code == 1 else "" if code == 0 else "pytest stopped"
 
 
-def child(work: Callable[[], str], seconds: float, memory: int) -> str:
+def child(work: Callable[[], str], seconds: int, memory: int) -> str:
     """The answer of a forked process, with limits on time and memory."""
     read, write = os.pipe()
     process = os.fork()
@@ -821,7 +842,7 @@ def child(work: Callable[[], str], seconds: float, memory: int) -> str:
         os.close(read)
         try:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-            resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 2))
+            resource.setrlimit(resource.RLIMIT_CPU, (min(SOON, seconds), seconds))
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
@@ -854,18 +875,20 @@ def examine(
     records = {SOME: inner_values(kernel, SOME), 1: json.loads(RECORD.read_text())}
     first = [*good[:6], *(case for case in known if case not in good[:6])]
     normal = sum(case.seconds for case in known)
+    limit = 40 + int(5 * normal)
     log(f"{len(known)} cases in {normal:.1f} s, {len(chosen)} mutants")
 
     def work(mutant: Mutant) -> str:
-        return noticed(text.mutated(mutant.number), first, records, commands, wanted)
+        return noticed(text.mutated(mutant.number), first, records, commands, wanted, limit)
 
     def in_full(mutant: Mutant) -> str:
-        return pytest_notices(text.mutated(mutant.number), 600)
+        resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE, PATIENCE))
+        return pytest_notices(text.mutated(mutant.number))
 
     def ask(mutant: Mutant) -> tuple[Mutant, str]:
-        answer = child(lambda: work(mutant), 20 + 5 * normal, MEMORY)
+        answer = child(lambda: work(mutant), limit, MEMORY)
         if not answer and tests:
-            answer = child(lambda: in_full(mutant), 900, 2 * MEMORY)
+            answer = child(lambda: in_full(mutant), PATIENCE, 2 * MEMORY)
         return mutant, answer
 
     with ThreadPoolExecutor(jobs) as pool:
@@ -899,7 +922,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.numbers:
         numbers = {json.loads(line)["number"] for line in Path(options.numbers).read_text().splitlines()}
         chosen = [mutant for mutant in chosen if mutant.number in numbers]
-    lines, survivors, by = source.splitlines(), [], Counter[str]()
+    lines, survivors, by, known = source.splitlines(), [], Counter[str](), reasons()
+    unexplained = 0
     for n, (mutant, answer) in enumerate(
         examine(source, chosen, tests=options.pytest, jobs=options.jobs, log=lambda text: print(text, flush=True)), 1
     ):
@@ -908,7 +932,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not answer:
             survivors.append(mutant)
             text = lines[mutant.line - 1].strip()
+            why = known.get((text, mutant.column, mutant.what), "")
+            unexplained += not why
             print(f"survives: line {mutant.line}, column {mutant.column}: {mutant.what}: {text}", flush=True)
+            print(f"    {why or 'no reason is known'}", flush=True)
             if options.survivors:
                 with options.survivors.open("a" if len(survivors) > 1 else "w") as stream:
                     stream.write(json.dumps({**asdict(mutant), "text": text}) + "\n")
@@ -917,6 +944,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     killed = len(chosen) - len(survivors)
     print(f"noticed by: {', '.join(f'{name} {count:,}' for name, count in by.most_common())}")
     print(f"{killed:,} of {len(chosen):,} mutants are noticed: {100 * killed / max(1, len(chosen)):.1f} %")
+    print(f"{len(survivors):,} survive, {unexplained:,} of them for no known reason")
     return 0 if chosen and killed >= ENOUGH * len(chosen) else 1
 
 
