@@ -44,6 +44,8 @@ KINDS = (int, Fraction, str, list, tuple, dict)
 
 def spelled(value: Any) -> str:
     """The value in letters; none where an object is part of it whose place in memory would be."""
+    if type(value) is int:
+        return hex(value)  # which takes less time than decimal digits where there are many
     text = repr(value) if isinstance(value, KINDS) else ""
     return "" if " at 0x" in text else text
 

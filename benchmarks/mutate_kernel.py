@@ -72,7 +72,7 @@ WORKING = {"W", "guard", "SHARED"}
 SLOWEST = 0.1
 """Seconds that a case may take the kernel to be among the checks."""
 
-QUICK, SOME, SOON = 200, 20, 8
+QUICK, SOME, SOON = 200, 10, 8
 """Cases before the oracle and the numbers inside on some certificates, one in so many; the others follow. Until then it
 may take so many seconds."""
 
@@ -173,7 +173,8 @@ def mutable(statement: ast.stmt) -> Iterator[ast.AST]:
             return
         if isinstance(node, ast.keyword) and node.arg == "strict":
             return
-        if isinstance(node, ast.Assign) and all(isinstance(x, ast.Name) and x.id in WORKING for x in node.targets):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if all(isinstance(target, ast.Name) and target.id in WORKING for target in targets):
             return
         yield node
         for name, value in ast.iter_fields(node):
