@@ -164,6 +164,12 @@ def taylor_norm() -> Json:
     return with_evidence(replace(statement, claim=LpError(Fraction(4), Fraction("0.5")), spelling=None))
 
 
+def taylor_choices() -> Json:
+    """Conditions and operands that differ by one unit of 2^-96 or not at all, which only expansions can tell."""
+    target = "where(x <= x, x/2, 9) + max(x, x + 1/2**96)/3 + min(x + 1/2**96, x)/5 + where(x < x - 1/2**96, 9, x/7)"
+    return by_taylor(statement_of(target, "[0,1]", [[0, 2]], [0, -1], [[0, 1]], "0.6"), "A")
+
+
 def quadratic_line() -> Json:
     """Keys and queries both see the input: scores -60 (x - c_i)^2 and one that is steeper, by expansions."""
     head = {"keys": [[0, 60, 80]], "biases": [0, -15, -40], "products": {(0, 0): [-60, -60, -40]}}
@@ -353,6 +359,7 @@ GOOD: dict[str, Callable[[], Json]] = {
     "taylor-plane": taylor_plane,
     "taylor-kink": taylor_kink,
     "taylor-norm": taylor_norm,
+    "taylor-choices": taylor_choices,
     "quadratic-line": quadratic_line,
     "quadratic-plane": quadratic_plane,
     "quadratic-cross": quadratic_cross,
@@ -661,6 +668,14 @@ def edges() -> Cases:
         claim = {"kind": "indicator", "delta": delta, "measure": measure}
         return altered(jump, (("statement", "target"), None), (CLAIM, claim), (("evidence",), evidence))
 
+    walk = {"kind": "paving", "bound": "1", "precision": 64, "silence": 40, "trees": ["0.."]}
+    constant: list[tuple[Place, Any]] = [
+        ((*HEAD, "R", "rows", 3), "1"),
+        ((*HEAD, "W_V", "rows", 0, 3), "3/7"),
+        ((*HEAD, "R", "rows", 4, 0), "0"),
+        (("evidence",), {**walk, "bound": "0.6"}),
+    ]
+
     equal = attention_of((1, 1), [[0, 0, 0]], [0, 0, -1], [[0, 0, 0]])
     whole = Region(0, (), (Fraction(1, 2),), Fraction(1, 2))
     alike = json_of(Statement(None, parse_box("[0,1]"), equal, Partition(((whole,),))), None)
@@ -685,6 +700,10 @@ def edges() -> Cases:
     )
     return {
         "enlarged-silent-at-an-end": (silent_at_an_end("2"), "proved"),
+        "paving-of-nothing": (
+            altered(jump, (("statement", "domain", "where"), ["x > 2"]), (("evidence",), {**walk, "trees": ["-"]})),
+            "tree",
+        ),
         "enlarged-on-nothing": (
             altered(jump, (("statement", "domain", "where"), ["x > 2"]), (("evidence",), outside)),
             "tree",
@@ -770,6 +789,12 @@ def edges() -> Cases:
         "singular-and-not-integrable": (singular("x**(-1)"), "leaf"),
         "singular-log-on-a-wide-leaf": (singular("log(x)", end="1/2", tree="*"), "leaf"),
         "singular-log-beyond-one": (singular("log(x)", end="3", tree="*"), "leaf"),
+        "singular-in-a-function": (singular("sin(log(x))"), "undefined"),
+        "singular-in-a-power": (singular("log(x)**2"), "undefined"),
+        "singular-twice": (singular("log(x) + x**(-1/4)"), "undefined"),
+        "singular-and-undefined": (singular("log(x) + sqrt(x - 1)"), "undefined"),
+        "singular-at-a-constant": (singular("log(abs(x - pi/40))"), "undefined"),
+        "singular-in-two-entries": (singular("log(x + x)"), "undefined"),
         "singular-quotient": (singular("log(x)/sqrt(x)"), "undefined"),
         "singular-in-a-divisor": (singular("1/(1 + log(x))"), "undefined"),
         "singular-over-a-zero": (singular("log(x)/x"), "undefined"),
@@ -791,6 +816,24 @@ def edges() -> Cases:
             "claim",
         ),
         "norm-below-zero": (altered(json.loads(triangle), (("evidence", "lower"), str(-little))), "claim"),
+        "values-and-a-constant": (altered(jump, *constant, (("statement", "target"), "x + 3/7")), "proved"),
+        "values-without-a-constant": (altered(jump, *constant, (("statement", "target"), "x - 3/7")), "leaf"),
+        "entry-beyond-the-last-row": (
+            altered(jump, *constant, ((*HEAD, "W_O", "entries"), [[0, 0, "1"], [2, 0, "0"]])),
+            "shape",
+        ),
+        "entry-beyond-the-last-column": (
+            altered(jump, *constant, ((*HEAD, "W_O", "entries"), [[0, 0, "1"], [0, 1, "0"]])),
+            "shape",
+        ),
+        "norm-in-a-plane-without-area": (
+            altered(
+                json_of(grid_statement("x0", "[0,1]x[1/3,1/3]", [2, 1], 8, "1"), None),
+                ((*CLAIM, "norm"), "1"),
+                (("evidence",), {**norm, "trees": ["."], "lower": "0", "upper": "1"}),
+            ),
+            "domain",
+        ),
         "layer-of-all": (layer(f"{10**30 - 1}/{10**30}", "1"), "proved"),
         "layer-of-more": (layer("1/2", str(1 - little)), "leaf"),
         "layer-beyond-one": (layer("1", "1"), "claim"),
