@@ -871,7 +871,7 @@ def examine(
     good = [case for case in known if case.path.parent.name == "accept"]
     by_answer = {case.answer[:24]: str(case.path) for case in known}
     command = [*by_answer.values(), *(str(case.path) for case in good), str(ROOT / "no such file"), str(ROOT)]
-    commands = [command, *([path] for path in command[-3:]), [str(good[0].path)]]
+    commands = [command, *([path] for path in command[-3:]), [str(good[0].path)], [str(good[0].path), "-x"]]
     wanted = [printed(kernel, paths) for paths in commands]
     records = {SOME: inner_values(kernel, SOME), 1: json.loads(RECORD.read_text())}
     first = [*good[:6], *(case for case in known if case not in good[:6])]

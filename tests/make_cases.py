@@ -496,6 +496,7 @@ def rejected() -> Cases:
         "target-cut": (target("sin(2*pi*x"), "target"),
         "target-with-code": (target("__import__('os')"), "target"),
         "target-of-a-condition": (target("x < 1"), "target"),
+        "target-in-other-letters": (target("sin(2*\u03c0*x)"), "target"),
         "target-with-a-condition": (altered(flat, (("statement", "target"), "[x0*x1, x0 < x1]")), "target"),
         "target-of-no-name": (target("sin(2*pi*y)"), "target"),
         "target-beyond-the-input": (target("sin(2*pi*x1)"), "shape"),
@@ -841,6 +842,12 @@ def edges() -> Cases:
         "layer-of-no-measure": (layer("1/2", "0"), "claim"),
         "norm-beyond-zero": (altered(json.loads(triangle), ((*CLAIM, "tolerance"), "0")), "claim"),
         "refuted-of-zero": (altered(json.loads(at_the_end("1")), ((*CLAIM, "tolerance"), "0")), "claim"),
+        "norm-of-zero": (
+            altered(json.loads(triangle), (("evidence", "lower"), "0"), (("evidence", "upper"), "0")),
+            "claim",
+        ),
+        "point-outside-along-one-side": (altered(refuted_vector(), (("evidence", "point", 1), "1e9")), "point"),
+        "point-outside-along-the-other": (altered(refuted_vector(), (("evidence", "point", 0), "-1e9")), "point"),
         "norm-of-half": (altered(json.loads(triangle), ((*CLAIM, "norm"), "1/2")), "claim"),
         "norm-on-a-line-without-length": (altered(json.loads(triangle), (SIDE, ["1", "1"])), "domain"),
     }
