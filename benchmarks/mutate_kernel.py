@@ -652,6 +652,7 @@ def undefined(kernel: ModuleType) -> bool:
         ("sqrt(x)", [(-1, 9), (-9, -1), (-1, 0)], "undefined"),
         ("tan(x)", [(-half, half), (half + 1, half + one), (1 - half, 0), (half + 1, 3 * half)], None),
         ("tan(x)", [(half, half + 1), (-half - 1, 0), (0, 9 * one), (-half - one, -half), (0, half + 1)], "undefined"),
+        ("tan(x)", [(-1, half + 1), (-3 * half, -half)], "undefined"),
         ("1/x", [(1, 9), (-9, -1)], None),
         ("1/x", [(0, 1), (-1, 0), (-1, 1), (0, 0)], "undefined"),
         ("x**(-2)", [(one, 9 * one), (-9 * one, -one)], None),

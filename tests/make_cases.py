@@ -335,6 +335,17 @@ def enlarged_columns() -> Json:
     return document
 
 
+def enlarged_plane_columns() -> Json:
+    """The regions of the tokens of the other column are empty along one side only."""
+    keys, biases, values = [[0, 400, 0, 400], [0] * 4], [100, -100, -100, -300], [["0.25", "0.75", 1, 1]]
+    head = {"keys": keys, "biases": biases, "values": values, "columns": (0, 1), "factors": [1, 1, -1, -1]}
+    return with_evidence(statement_in_full("[[x0, x0 + 3/4]]", "[0,1]^2", "1.1", (2, 1), **head), "regions")
+
+
+def enlarged_one_token() -> Json:
+    return with_evidence(statement_of("x", "[0,1]", [[3]], [7], [["1/2"]], "0.6"), "regions")
+
+
 def both_proofs() -> Json:
     return with_evidence(grid_statement("abs(x - 1/3)", "[0,1]", [4], 2000, "0.2"), "both")
 
@@ -380,6 +391,8 @@ GOOD: dict[str, Callable[[], Json]] = {
     "enlarged-line": enlarged_line,
     "enlarged-plane": enlarged_plane,
     "enlarged-columns": enlarged_columns,
+    "enlarged-plane-columns": enlarged_plane_columns,
+    "enlarged-one-token": enlarged_one_token,
     "both-proofs": both_proofs,
     "refuted-argmax": partial(without_a_facet, "argmax"),
     "refuted-cover": partial(without_a_facet, "cover"),
@@ -493,6 +506,7 @@ def rejected() -> Cases:
         "undefined-inside": (target("sin(2*pi*x) + 0/(x - 0.3)"), "undefined"),
         "undefined-at-an-end": (target("sin(2*pi*x) + 0*log(x)"), "undefined"),
         "undefined-in-a-fraction": (target("sin(2*pi*x)*(x - 0.01)/(x - 0.01)"), "undefined"),
+        "undefined-beyond-a-zero": (target("sin(2*pi*x) + 0*tan(9*x - 1/9)"), "undefined"),
         "target-cut": (target("sin(2*pi*x"), "target"),
         "target-with-code": (target("__import__('os')"), "target"),
         "target-of-a-condition": (target("x < 1"), "target"),
