@@ -849,7 +849,6 @@ def edges() -> Cases:
             ),
             "domain",
         ),
-        "layer-of-all": (layer(f"{10**30 - 1}/{10**30}", "1"), "proved"),
         "layer-of-more": (layer("1/2", str(1 - little)), "leaf"),
         "layer-beyond-one": (layer("1", "1"), "claim"),
         "layer-beyond-zero": (layer("0", "1"), "claim"),
