@@ -45,6 +45,8 @@ COMPLETION_VARIABLE = "_ATTNCERT_COMPLETE"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; every failure is one line on stderr."""
+    # Threads of BLAS wait actively for each other: beside other processes that costs far more than they gain here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if not sys.warnoptions:  # numpy's overflows to infinity are meant: outward rounding counts on them
         warnings.simplefilter("ignore", RuntimeWarning)
     for stream in (sys.stdout, sys.stderr):

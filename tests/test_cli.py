@@ -240,6 +240,17 @@ def test_help_needs_none_of_the_numeric_libraries(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
+@pytest.mark.parametrize(("wanted", "found"), [(None, "1"), ("2", "2")])
+def test_blas_has_one_thread_unless_told_otherwise(wanted: str | None, found: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    told = {} if wanted is None else {"OPENBLAS_NUM_THREADS": wanted}
+    code = "import os; from attncert.cli import main; main(['--version']); print(os.environ['OPENBLAS_NUM_THREADS'])"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], env={**others, **told}, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.splitlines()[-1] == found
+
+
 def test_the_examples_of_every_help_page_run(tmp_path: Path) -> None:
     seen = []
     for command in ("certify", "construct", "verify", "check", "show", "completion"):
