@@ -38,6 +38,13 @@ Cases = dict[str, tuple[bytes, str]]
 FOLDER = Path(__file__).parent
 
 
+def turned(value: Any) -> Any:
+    """The same JSON, with the keys of all objects in the reverse order."""
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return list(map(turned, value)) if isinstance(value, list) else value
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Good certificates
 
@@ -412,7 +419,7 @@ def accepted() -> Cases:
     cases["products-that-cancel.json"] = (cancels, "proved")
     document = json.loads(plain)
     document["notes"] = {"made by": "hand", "unread": [int("1" * 20), {"NaN": "no number"}]}
-    spelled = json.dumps(dict(reversed(document.items())), indent=1, ensure_ascii=False)
+    spelled = json.dumps(turned(document), indent=1, ensure_ascii=False)
     cases["another-spelling.json"] = (spelled.encode(), "proved")
     return cases | {f"{name}.json": case for name, case in edges().items() if case[1] in ("proved", "refuted")}
 
@@ -442,7 +449,8 @@ def rejected() -> Cases:
     two = columns()
     flat, cut, bent, added = vector(), disc(), quadratic_line(), sum_line()
     added_heads, two_inputs = added["statement"]["attention"]["heads"], plane()["statement"]["attention"]
-    wrong = refuted_line()
+    tall = json_of(statement_of("[x, 0]", "[0,1]", [[0]], [0], [[0], [0]], "1"), None)
+    two_rows, wrong = tall["statement"]["attention"], refuted_line()
     tree = good["evidence"]["trees"][0]
     rows = good["statement"]["attention"]["R"]["rows"]
     last = len(rows) - 1  # the values
@@ -536,6 +544,7 @@ def rejected() -> Cases:
         "sum-of-other-values": (altered(added, ((*HEAD, "heads", 1, "R", "rows", -1, 1), "2")), "leaf"),
         "sum-of-a-sum": (altered(added, ((*HEAD, "heads"), [added["statement"]["attention"]])), "unsupported"),
         "sum-of-two-inputs": (altered(added, ((*HEAD, "heads", 1), two_inputs)), "shape"),
+        "sum-of-two-heights": (altered(added, ((*HEAD, "heads", 1), two_rows)), "shape"),
         "sum-in-another-norm": (altered(added, ((*CLAIM, "norm"), "2")), "unsupported"),
         "sum-by-regions": (altered(added, (("evidence",), {"kind": "enlarged"})), "unsupported"),
         "sum-by-both": (altered(added, (("evidence",), {"kind": "both"})), "unsupported"),
@@ -635,6 +644,7 @@ def edges() -> Cases:
         """The first cell (token 0) reaches over that of token 2, by x0 > 1/2."""
         return breach(obligation, tokens, *point, neighbours=[1])
 
+    overlap = without_a_facet("disjoint")
     point, over = str(Fraction(1, 2) + little), str(Fraction(1, 2) - little)
     flat = statement_of("x", "[0,1]", [[0]], [0], [[0]], "1/2")
     outer = {"kind": "counterexample", "entry": [0, 0], "precision": 64}
@@ -654,7 +664,17 @@ def edges() -> Cases:
         change = (("statement", "target"), target), ((*CLAIM, "tolerance"), upper), (SIDE, ["0", end])
         return altered(sums, *change, (("evidence",), evidence))
 
-    multiplier = rows["evidence"]["columns"][0]["regions"][0]["faces"][1][0][1]
+    def walked(target: str, tree: str) -> bytes:
+        evidence = {"kind": "paving", "bound": "11/10", "precision": 64, "silence": 40, "trees": [tree]}
+        document = json_of(flat, None)
+        return altered(
+            document, (("evidence",), evidence), (("statement", "target"), target), ((*CLAIM, "tolerance"), "11/10")
+        )
+
+    large = 800 << 240  # between it and its double lies 2^250, where no other limit on magnitudes decides
+
+    face_of_one = rows["evidence"]["columns"][0]["regions"][0]["faces"][1]
+    multiplier = face_of_one[0][1]
     smaller, larger = [str(Fraction(multiplier) * (1 + sign * little)) for sign in (-1, 1)]
 
     def face(number: str) -> bytes:
@@ -683,6 +703,13 @@ def edges() -> Cases:
         claim = {"kind": "indicator", "delta": delta, "measure": measure}
         return altered(jump, (("statement", "target"), None), (CLAIM, claim), (("evidence",), evidence))
 
+    steep = json_of(statement_of("x", "[0,1]", [[0, 10000]], [0, -5001], [[0, 1]], "1"), None)
+    steep_layers = altered(
+        steep,
+        (("statement", "target"), None),
+        (CLAIM, {"kind": "indicator", "delta": "9/10", "measure": "1/2"}),
+        (("evidence",), {"kind": "layers", "precision": 64, "silence": 40, "trees": ["."]}),
+    )
     walk = {"kind": "paving", "bound": "1", "precision": 64, "silence": 40, "trees": ["0.."]}
     constant: list[tuple[Place, Any]] = [
         ((*HEAD, "R", "rows", 3), "1"),
@@ -755,6 +782,7 @@ def edges() -> Cases:
         "radius-a-little-small": (exact(Fraction(1, 6) - little), "region"),
         "radius-to-the-corner": (corner(Fraction(1, 2)), "proved"),
         "radius-not-to-the-corner": (corner(Fraction(1, 2) - little), "region"),
+        "multiplier-of-nothing": (altered(rows, ((*proofs, 0, "faces", 1), [*face_of_one, [1, "0"]])), "proved"),
         "multiplier-a-little-small": (face(smaller), "region"),
         "multiplier-a-little-large": (face(larger), "region"),
         "refuted-argmax-on-a-face": (wide("argmax", [0, 2], "0.9", "1/2"), "refuted"),
@@ -774,6 +802,10 @@ def edges() -> Cases:
         "disjoint-of-one": (wide("disjoint", [0], "0.9", "0.3"), "point"),
         "disjoint-of-one-twice": (wide("disjoint", [0, 0], "0.9", "0.3"), "point"),
         "disjoint-of-three": (wide("disjoint", [0, 2, 2], "0.9", "0.3"), "point"),
+        "disjoint-from-no-region": (
+            altered(overlap, (regions, overlap["statement"]["claim"]["regions"][0][:2])),
+            "point",
+        ),
         "refuted-cover-inside": (breach("cover", [], over, over), "refuted"),
         "cover-on-a-face": (breach("cover", [], "1/2", "0.3"), "point"),
         "cover-of-a-token": (breach("cover", [0], "0.3", "0.3"), "point"),
@@ -792,6 +824,29 @@ def edges() -> Cases:
         "refuted-at-the-lower-end": (altered(json.loads(at_the_end("-1")), (SIDE, ["-1", "1"])), "refuted"),
         "point-below-the-lower-end": (altered(json.loads(at_the_end(str(-1 - little))), (SIDE, ["-1", "1"])), "point"),
         "norm-with-equality": (triangle, "proved"),
+        "norm-known-exactly": (
+            altered(
+                sums,
+                (("evidence",), {**norm, "lower": "1", "upper": "1", "trees": ["."]}),
+                (("statement", "target"), "1"),
+            ),
+            "proved",
+        ),
+        "root-at-its-end": (walked("sqrt(x)", "A"), "proved"),
+        "condition-on-models": (walked("where(x < x/2, 9, 0)", "A"), "proved"),
+        "singular-to-the-power-3-2": (
+            altered(
+                json.loads(singular("log(x)", "9", "1/3", "*")),
+                ((*CLAIM, "norm"), "3/2"),
+            ),
+            "proved",
+        ),
+        "singular-and-growing": (singular(f"{large}*((2 - 2*x)*x**(-1/4))", f"{9 * large}", "1"), "proved"),
+        "singular-beside-growing": (
+            singular(f"{large}*(2 - 2*x + x**(-1/4)/99)", f"{9 * large}", "1"),
+            "proved",
+        ),
+        "layer-left-out": (steep_layers, "leaf"),
         "norm-refuted": (
             altered(json.loads(triangle), ((*CLAIM, "tolerance"), str(Fraction(1, 4) - little))),
             "refuted",
@@ -801,6 +856,7 @@ def edges() -> Cases:
             "proved",
         ),
         "singular-outside": (singular("log(abs(x + 1e-30))"), "undefined"),
+        "singular-and-not-cut-out": (singular("x**(-1/4)", tree="0.."), "undefined"),
         "singular-and-not-integrable": (singular("x**(-1)"), "leaf"),
         "singular-log-on-a-wide-leaf": (singular("log(x)", end="1/2", tree="*"), "leaf"),
         "singular-log-beyond-one": (singular("log(x)", end="3", tree="*"), "leaf"),
@@ -906,6 +962,11 @@ def wrongly_enlarged() -> Cases:
     empty = next(i for i, proof in enumerate(two["evidence"]["columns"][0]) if proof["tree"] is None)
     diamond = {**pair, "rivals": pair["rivals"][1:]}
 
+    head = ("x0", "[0,1]x[1/3,1/3]", [[0, 200], [0, 0]], [0, -100], [["1/4", "3/4"]], "0.3")
+    fixed = with_evidence(statement_of(*head), "regions")
+    one, *rest = fixed["evidence"]["columns"][0]
+    leafless = [{**one, "tree": None}, *rest]
+
     def number(name: str, text: str) -> bytes:
         return altered(flat, (("evidence", name), text))
 
@@ -915,6 +976,7 @@ def wrongly_enlarged() -> Cases:
     room = [["-1", column[0]["box"][0][1]]]
     roomy = (((*proofs, 0, "box"), room), ((*proofs, 0, "faces", 0), [[1, "-1/1000000"]]))
     return {
+        "enlarged-on-a-fixed-side": (altered(fixed, (("evidence", "columns"), [leafless])), "region"),
         "enlarged-by-nothing": (number("kappa", "0"), "claim"),
         "enlarged-by-more": (number("kappa", "40"), "region"),
         "enlarged-by-less": (number("kappa", "3"), "leaf"),  # the others weigh too much

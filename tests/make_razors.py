@@ -176,6 +176,10 @@ def documents() -> Iterator[tuple[str, Json, Place, int, int]]:
         "steep-below": (statement_of("x - 3", "[1/11,10/11]", *head(1, 5, 60), MOST), "00.C0.E"),
         "steeper-above": (statement_of("x + 3", "[-1/3,10/11]", *head(1, 9, 900), MOST), "000..0..00..0.."),
         "rest": (statement_of("x", "[0,1]", [[0, 10]], [0, -11], [[0, Fraction(1, 3)]], MOST), "A"),
+        "rest-of-the-best": (
+            statement_of("x", "[0,1]", [[0] * 20 + [6]], [0] * 20 + [-3], [[0] * 20 + [10**6]], MOST),
+            "A",
+        ),
         "even": (
             statement_of("x", "[0,1]", [eighths(4, 3, 1)], eighths(4, 3, 9), [eighths(4, 1, 2)], MOST),
             "00..0..",
@@ -283,7 +287,7 @@ def documents() -> Iterator[tuple[str, Json, Place, int, int]]:
             None, base.domain, base.attention, Indicator(Fraction(delta), Fraction(1)), base.conditions
         )
         document = json_of(statement, None)
-        for silence in (4, 9, 30):
+        for silence in (4, 9, 30, 40):
             evidence = {"kind": "layers", "precision": P, "silence": silence, "trees": [trees]}
             document = {**document, "evidence": evidence}
             yield f"layers-{name}-{silence}-delta", document, ("statement", "claim", "delta"), 1, FINE
@@ -571,6 +575,7 @@ LIMITED = [
     *(f"accept/{name}.json" for name in ("line", "sparse", "cross", "taylor-plane", "partition-line", "enlarged-line")),
     *(f"accept/{name}.json" for name in ("quadratic-line", "refuted-vector", "partition-in-space")),
     *(f"accept/{name}.json" for name in ("far", "literals", "singular-and-large")),
+    *(f"accept/singular-{name}.json" for name in ("and-growing", "beside-growing")),
     "accept/compressed.json.gz",
     *(f"razor/{name}.json" for name in ("fixed-40", "root-box", "power-box", "power-order-3", "exp-box", "tan-box")),
     *(f"razor/{name}.json" for name in ("norm-3-2-wave-upper", "deep-paving", "sum-order-40", "layers-sure-measure")),

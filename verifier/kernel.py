@@ -693,7 +693,7 @@ class Arithmetic:
             return ranges(*operands)
         x = ranges(*[operand[:2] for operand in operands])
         if op in CONDITIONS:
-            return ranges(self.call("-", *operands)[:2], (0, 0)) if op[0] == "<" and x == (0, 1) else x
+            return ranges(self.call("-", *operands), (0, 0)) if op[0] == "<" and x == (0, 1) else x
         if op == "where" and len(operands) == 2:
             return operands[1]
         rule = partial(self.powers, value) if op == "power" else self.rules.get(op)
@@ -710,9 +710,9 @@ class Arithmetic:
         lo, hi = x
         if name == "log":
             require(lo > 0, "undefined", "the argument of log may be out of range")
-        elif name == "tan":  # increasing between its poles, which are the odd multiples of pi/2
-            multiples = range(quadrant(lo, self.P) + 1, quadrant(hi, self.P) + 1)
-            require(not any(n % 2 for n in multiples[:2]), "undefined", "the argument of tan may be a pole")
+        elif name == "tan":  # increasing between its poles (2n - 1) pi/2, of which both ends have passed equally many
+            poles = [quadrant(end, self.P) + 1 >> 1 for end in x]
+            require(poles[0] == poles[1], "undefined", "the argument of tan may be a pole")
         elif name in ("exp", "sinh", "cosh"):  # e^|x| < 2^(3/2 |x|)
             size = max(hi, -lo if name == "sinh" else 0)
             require(3 * size >> self.P + 1 < self.limits.magnitude, "limit", f"{name} grows too large")
@@ -1163,9 +1163,9 @@ class Statement:
             parts = typed(fields_of(attention, where, "kind", "heads")[1], list, f"{where}.heads")
             require(bool(parts), "malformed", f"{where}.heads: empty")
         self.heads, self.limits = [Head(part, domain, reader) for part in parts], reader.limits
-        shapes = [(head.inputs, len(head.values), len(head.selected)) for head in self.heads]
-        require(all(shape == shapes[0] for shape in shapes), "shape", f"{where}.heads: inputs or outputs differ")
-        (self.inputs, self.rows, self.columns), self.box = shapes[0], self.heads[0].box
+        shape, *others = [(head.inputs, len(head.values), len(head.selected)) for head in self.heads]
+        require(all(shape == other for other in others), "shape", f"{where}.heads: inputs or outputs differ")
+        (self.inputs, self.rows, self.columns), self.box = shape, self.heads[0].box
         self.tokens = sum(head.tokens for head in self.heads)
         lines = [typed(line, str, "domain.where") for line in typed(domain.get("where", []), list, "domain.where")]
         self.conditions = [Target(line, self.inputs, self.limits, condition=True) for line in lines]
@@ -1176,8 +1176,8 @@ class Statement:
         self.text, self.target = text, Target("0", self.inputs, self.limits)
         if text is not None:
             self.target = Target(typed(text, str, "statement.target"), self.inputs, self.limits)
-            shape, wanted = (len(self.target.outputs), len(self.target.outputs[0])), (self.rows, self.columns)
-            require(shape == wanted, "shape", f"statement.target: shape {shape}, but T has {wanted}")
+            found, wanted = (len(self.target.outputs), len(self.target.outputs[0])), (self.rows, self.columns)
+            require(found == wanted, "shape", f"statement.target: shape {found}, but T has {wanted}")
 
     def extended(self) -> None:
         """Reject a box of volume 0, and sums of heads, where a claim is about volumes or one softmax."""
