@@ -1300,3 +1300,11 @@ def test_the_kernel_needs_only_the_standard_library_and_integers() -> None:
         elif isinstance(node, ast.Name):
             assert node.id not in ("float", "complex", "eval", "exec", "compile", "round")
         assert not isinstance(node, ast.Div)
+
+
+def test_what_is_no_rejection_is_rejected_as_an_internal_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known that leads there; were there anything, it would neither be accepted nor end the command."""
+    monkeypatch.setattr(kernel, "check_document", lambda *_: 1 // 0)
+    with pytest.raises(kernel.Rejected, match="internal error: ZeroDivisionError") as caught:
+        kernel.check_bytes(json.dumps(GOOD).encode())
+    assert caught.value.reason == "malformed"
