@@ -61,7 +61,7 @@ SAMPLES = {1: 1201, 2: 57, 3: 17}
 FEW, CHECKS = 4096, 6000
 """Samples in more dimensions, and those on which an adjusted head is checked."""
 
-STEPS, LAST_STEPS = (12, 24), 60
+STEPS, LAST_STEPS = (8, 24), 60
 """Levenberg-Marquardt steps after an insertion, in heads of which the smaller is taken; and before one is given up or
 handed on."""
 
