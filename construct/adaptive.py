@@ -61,8 +61,8 @@ SAMPLES = {1: 1201, 2: 57, 3: 17}
 FEW, CHECKS = 4096, 6000
 """Samples in more dimensions, and those on which an adjusted head is checked."""
 
-STEPS, LAST_STEPS = (8, 24), 60
-"""Levenberg-Marquardt steps after an insertion, in heads of which the smaller is taken; and before one is given up or
+STEPS, LAST_STEPS = (8, 12, 24), 60
+"""Levenberg-Marquardt steps after an insertion, in heads of which the smallest is taken; and before one is given up or
 handed on."""
 
 SOFTNESS = (3.0, 8.0)
@@ -198,9 +198,9 @@ class _Search:
     # --- growing -------------------------------------------------------------------------------------------------
 
     def first(self, goal: float, most: int) -> _Head | None:
-        """The smaller of heads grown from one token with few and with more steps after each insertion.
+        """The smallest of heads grown from one token with few and with more steps after each insertion.
 
-        Each has half of the effort. In which minimum an adjustment ends is a matter of rounding errors.
+        Each has an equal share of the effort. In which minimum an adjustment ends is a matter of rounding errors.
         """
         mean = (self.f.max(axis=0) + self.f.min(axis=0)) / 2 if self.power is None else self.f.mean(axis=0)
         one = self._adjusted(_Head(np.zeros((1, len(self.moving))), np.zeros(1), mean[None, :]), 0)
