@@ -665,11 +665,8 @@ def edges() -> Cases:
         return altered(sums, *change, (("evidence",), evidence))
 
     def walked(target: str, tree: str) -> bytes:
-        evidence = {"kind": "paving", "bound": "11/10", "precision": 64, "silence": 40, "trees": [tree]}
-        document = json_of(flat, None)
-        return altered(
-            document, (("evidence",), evidence), (("statement", "target"), target), ((*CLAIM, "tolerance"), "11/10")
-        )
+        change = (("statement", "target"), target), ((*CLAIM, "tolerance"), "11/10")
+        return altered(json_of(flat, None), *change, (("evidence",), {**walk, "bound": "11/10", "trees": [tree]}))
 
     large = 800 << 240  # between it and its double lies 2^250, where no other limit on magnitudes decides
 
@@ -697,19 +694,13 @@ def edges() -> Cases:
         two[0]["box"] = [["0", str((Fraction(kappa) + 4) / 8)]]
         return altered(jump, (("evidence",), {**wide_enough, "kappa": kappa, "columns": [two]}))
 
-    def layer(delta: str, measure: str) -> bytes:
-        """All of the domain is the layer."""
-        evidence = {"kind": "layers", "precision": 64, "silence": 40, "trees": ["!"]}
+    def layer(delta: str, measure: str, document: Json = jump, tree: str = "!") -> bytes:
+        """All of the domain is the layer, or none of it."""
+        evidence = {"kind": "layers", "precision": 64, "silence": 40, "trees": [tree]}
         claim = {"kind": "indicator", "delta": delta, "measure": measure}
-        return altered(jump, (("statement", "target"), None), (CLAIM, claim), (("evidence",), evidence))
+        return altered(document, (("statement", "target"), None), (CLAIM, claim), (("evidence",), evidence))
 
     steep = json_of(statement_of("x", "[0,1]", [[0, 10000]], [0, -5001], [[0, 1]], "1"), None)
-    steep_layers = altered(
-        steep,
-        (("statement", "target"), None),
-        (CLAIM, {"kind": "indicator", "delta": "9/10", "measure": "1/2"}),
-        (("evidence",), {"kind": "layers", "precision": 64, "silence": 40, "trees": ["."]}),
-    )
     walk = {"kind": "paving", "bound": "1", "precision": 64, "silence": 40, "trees": ["0.."]}
     constant: list[tuple[Place, Any]] = [
         ((*HEAD, "R", "rows", 3), "1"),
@@ -846,7 +837,7 @@ def edges() -> Cases:
             singular(f"{large}*(2 - 2*x + x**(-1/4)/99)", f"{9 * large}", "1"),
             "proved",
         ),
-        "layer-left-out": (steep_layers, "leaf"),
+        "layer-left-out": (layer("9/10", "1/2", steep, "."), "leaf"),
         "norm-refuted": (
             altered(json.loads(triangle), ((*CLAIM, "tolerance"), str(Fraction(1, 4) - little))),
             "refuted",
